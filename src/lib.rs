@@ -1,0 +1,27 @@
+#![doc = include_str!("../README.md")]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::unreachable,
+    clippy::todo
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::unreachable
+    )
+)]
+
+// Core: data in, decision out. No I/O, no clock reads outside `timestamp`, no async.
+mod error;
+mod timestamp;
+
+// The public interface is:
+pub use crate::error::FieldError;
+pub use crate::timestamp::{Clock, FakeClock, SystemClock, Timestamp};
