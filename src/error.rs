@@ -26,19 +26,12 @@ pub struct FieldError {
 impl FieldError {
     /// An error about `field`, repeating what was given.
     pub(crate) fn new(field: impl Into<String>, given: &str, rule: impl Into<String>) -> Self {
-        Self {
-            given: Some(shown(given)),
-            ..Self::unshown(field, rule)
-        }
+        Self { given: Some(shown(given)), ..Self::unshown(field, rule) }
     }
 
     /// An error about `field` whose value is secret or absent.
     pub(crate) fn unshown(field: impl Into<String>, rule: impl Into<String>) -> Self {
-        Self {
-            field: field.into(),
-            given: None,
-            rule: rule.into(),
-        }
+        Self { field: field.into(), given: None, rule: rule.into() }
     }
 
     /// The same error, about a field of a larger input.
@@ -76,11 +69,7 @@ impl fmt::Display for FieldError {
 impl std::error::Error for FieldError {}
 
 fn shown(given: &str) -> String {
-    let mut text: String = given
-        .chars()
-        .take(SHOWN)
-        .flat_map(char::escape_debug)
-        .collect();
+    let mut text: String = given.chars().take(SHOWN).flat_map(char::escape_debug).collect();
     if given.chars().nth(SHOWN).is_some() {
         text.push('…');
     }

@@ -20,8 +20,10 @@
 
 // Core: data in, decision out. No I/O, no clock reads outside `timestamp`, no async.
 mod error;
+mod mac;
 mod timestamp;
 
 // The public interface is:
 pub use crate::error::FieldError;
+pub use crate::mac::{EntropyError, Pepper, PepperId, PepperRing, PepperState};
 pub use crate::timestamp::{Clock, FakeClock, SystemClock, Timestamp};

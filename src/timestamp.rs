@@ -75,11 +75,7 @@ impl Timestamp {
     /// How long after `earlier` this instant is; zero if it is not after it.
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
         let micros = self.0.saturating_sub(earlier.0);
-        if micros <= 0 {
-            Duration::ZERO
-        } else {
-            Duration::from_micros(micros.unsigned_abs())
-        }
+        if micros <= 0 { Duration::ZERO } else { Duration::from_micros(micros.unsigned_abs()) }
     }
 
     /// The start of the UTC hour this instant lies in.
@@ -100,10 +96,7 @@ const fn micros(duration: Duration) -> i64 {
     if micros > i64::MAX as u128 {
         i64::MAX
     } else {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "compared with i64::MAX above"
-        )]
+        #[expect(clippy::cast_possible_truncation, reason = "compared with i64::MAX above")]
         let micros = micros as i64;
         micros
     }
@@ -133,15 +126,13 @@ impl FromStr for Timestamp {
     type Err = FieldError;
 
     fn from_str(text: &str) -> Result<Self, FieldError> {
-        OffsetDateTime::parse(text, &Rfc3339)
-            .map(Self::from)
-            .map_err(|_| {
-                FieldError::new(
-                    "timestamp",
-                    text,
-                    "must be an RFC 3339 instant such as `2025-12-31T23:59:59Z`",
-                )
-            })
+        OffsetDateTime::parse(text, &Rfc3339).map(Self::from).map_err(|_| {
+            FieldError::new(
+                "timestamp",
+                text,
+                "must be an RFC 3339 instant such as `2025-12-31T23:59:59Z`",
+            )
+        })
     }
 }
 
@@ -257,8 +248,7 @@ impl Clock for SystemClock {
         let line = self.wall_at_start.0.saturating_add(passed);
         if passed.saturating_sub(self.looked.load(Ordering::Relaxed)) >= Self::LOOK_EVERY {
             let wall = Timestamp::from(SystemTime::now());
-            self.ahead
-                .store(wall.0.saturating_sub(line).max(0), Ordering::Relaxed);
+            self.ahead.store(wall.0.saturating_sub(line).max(0), Ordering::Relaxed);
             self.looked.store(passed, Ordering::Relaxed);
         }
         Timestamp::from_micros(line.saturating_add(self.ahead.load(Ordering::Relaxed)))
@@ -320,13 +310,7 @@ mod tests {
 
     #[test]
     fn a_bad_instant_names_the_rule() {
-        for text in [
-            "",
-            "tomorrow",
-            "2025-02-30T00:00:00Z",
-            "2025-01-01",
-            "2025-01-01T00:00:00",
-        ] {
+        for text in ["", "tomorrow", "2025-02-30T00:00:00Z", "2025-01-01", "2025-01-01T00:00:00"] {
             let error = text.parse::<Timestamp>().unwrap_err();
             assert!(error.rule().contains("RFC 3339"), "{error}");
         }
