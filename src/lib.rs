@@ -20,10 +20,15 @@
 
 // Core: data in, decision out. No I/O, no clock reads outside `timestamp`, no async.
 mod error;
+mod grant;
 mod mac;
 mod timestamp;
 
 // The public interface is:
 pub use crate::error::FieldError;
+pub use crate::grant::{
+    ClientIp, Environment, Network, NetworkRules, NetworkVerdict, ResourceRules, RoleName, Roles,
+    Scope, ScopeExpr, ScopeSet, Scopes,
+};
 pub use crate::mac::{EntropyError, Pepper, PepperId, PepperRing, PepperState};
 pub use crate::timestamp::{Clock, FakeClock, SystemClock, Timestamp};
