@@ -21,6 +21,7 @@
 // Core: data in, decision out. No I/O, no clock reads outside `timestamp`, no async.
 mod error;
 mod grant;
+mod limit;
 mod mac;
 mod timestamp;
 
@@ -29,6 +30,10 @@ pub use crate::error::FieldError;
 pub use crate::grant::{
     ClientIp, Environment, Network, NetworkRules, NetworkVerdict, ResourceRules, RoleName, Roles,
     Scope, ScopeExpr, ScopeSet, Scopes,
+};
+pub use crate::limit::{
+    LimitCells, LimitDenied, LimitMode, LimitRules, LimitState, LimitedBy, LocalLimits, OnFailure,
+    Quota, RateLimit, Refill, Reservation,
 };
 pub use crate::mac::{EntropyError, Pepper, PepperId, PepperRing, PepperState};
 pub use crate::timestamp::{Clock, FakeClock, SystemClock, Timestamp};

@@ -1,0 +1,279 @@
+//! The counters of one key or owner, taken all or none.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use super::quota::{self, Quota, Used};
+use super::rate::RateLimit;
+use super::rule::LimitMode;
+use super::rules::LimitRules;
+use super::state::{Left, LimitDenied, LimitState, LimitedBy};
+use crate::timestamp::Timestamp;
+
+/// The counters for the local limits of one key or owner.
+///
+/// They belong to the [`LimitRules`] they were asked for with, see
+/// [`LocalLimits::cells`](crate::LocalLimits::cells). Limits counted in a
+/// shared store are not among them.
+#[derive(Debug, Default)]
+pub struct LimitCells {
+    rates: Box<[RateCell]>,
+    quota: Option<QuotaCell>,
+}
+
+/// What one request took: to be given back with [`LimitCells::undo`], or shown with
+/// [`LimitCells::state`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "what was taken must be given back if the request is refused after all"]
+pub struct Reservation {
+    at: Timestamp,
+    cost: u32,
+    window: u32,
+    rates: u8,
+    tightest: Tightest,
+}
+
+/// The limit with the fewest units left, as its cell gave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tightest {
+    None,
+    Quota { units: u64 },
+    Rate { slot: u8, backlog: u64 },
+}
+
+#[derive(Debug)]
+struct RateCell {
+    rule: RateLimit,
+    place: u8,
+    tat: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+struct QuotaCell {
+    rule: Quota,
+    used: Arc<AtomicU64>,
+}
+
+impl LimitCells {
+    /// Takes `cost` units of every limit, the rate limits in order and then the
+    /// quota, or of none. Nothing is allocated.
+    ///
+    /// A cost of 0 takes nothing, is never denied, and reports the state.
+    ///
+    /// # Errors
+    ///
+    /// The first limit without room. What was taken of those before it has been
+    /// given back; between the two, another thread may have been denied for it.
+    #[inline]
+    pub fn take(&self, now: Timestamp, cost: u32) -> Result<Reservation, LimitDenied> {
+        let mut rates = 0;
+        let mut tightest = Tightest::None;
+        for cell in &self.rates {
+            match cell.rule.gcra().take(&cell.tat, now, cost) {
+                Ok(backlog) => {
+                    let slot = rates;
+                    tightest = self.tighter(tightest, Tightest::Rate { slot, backlog });
+                    rates += 1;
+                }
+                Err(denied) => {
+                    self.undo_rates(rates, cost, now, now);
+                    return Err(LimitDenied {
+                        rule: LimitedBy::Rate(cell.place),
+                        retry_after: denied.retry_after,
+                        resets_at: None,
+                    });
+                }
+            }
+        }
+        let mut window = 0;
+        if let Some(cell) = &self.quota {
+            match quota::take(&cell.rule, &cell.used, now, cost) {
+                Ok(used) => {
+                    window = used.window;
+                    let units = used.units;
+                    tightest = self.tighter(tightest, Tightest::Quota { units });
+                }
+                Err(used) => {
+                    self.undo_rates(rates, cost, now, now);
+                    return Err(cell.denied(used, now, cost));
+                }
+            }
+        }
+        Ok(Reservation { at: now, cost, window, rates, tightest })
+    }
+
+    /// The limit that had the fewest units left after `taken`; `None` without local limits.
+    pub fn state(&self, taken: Reservation) -> Option<LimitState> {
+        match taken.tightest {
+            Tightest::None => None,
+            Tightest::Quota { units } => {
+                let cell = self.quota.as_ref()?;
+                let window = taken.window;
+                Some(cell.state(Used { window, units }, taken.at))
+            }
+            Tightest::Rate { slot, backlog } => {
+                let cell = self.rates.get(usize::from(slot))?;
+                Some(cell.state(backlog))
+            }
+        }
+    }
+
+    /// Gives back what was taken, because the request was refused after all.
+    ///
+    /// `now` is the instant of giving back. A rate limit gets back what was taken
+    /// less what it refills from the taking until `now`; a quota all of it, if it
+    /// is still the same window.
+    pub fn undo(&self, taken: Reservation, now: Timestamp) {
+        self.undo_rates(taken.rates, taken.cost, taken.at, now);
+        if let Some(cell) = &self.quota {
+            quota::undo(&cell.used, taken.window, taken.cost);
+        }
+    }
+
+    /// Counters for these rules, which go on from those of `before`.
+    ///
+    /// A rule that is the same shares its counter. One that changed but kept its
+    /// name starts with as long a wait as before, at most with nothing left, so
+    /// that no edit refills it. Other rules start full; or, if the clock has
+    /// fallen behind `floor`, empty: what was dropped then must not come back.
+    pub(super) fn new(
+        rules: &LimitRules,
+        before: Option<&Self>,
+        floor: Timestamp,
+        now: Timestamp,
+    ) -> Self {
+        let rates = (0..).zip(rules.rates());
+        let rates = rates
+            .filter(|(_, rule)| rule.mode() == LimitMode::Local)
+            .map(|(place, rule)| RateCell {
+                rule: rule.clone(),
+                place,
+                tat: before
+                    .and_then(|before| before.rate(rule, now))
+                    .unwrap_or_else(|| Arc::new(rule.gcra().full_at(floor, now).into())),
+            })
+            .collect();
+        let quota = rules.quota().filter(|rule| rule.mode() == LimitMode::Local);
+        let quota = quota.map(|rule| QuotaCell {
+            rule: rule.clone(),
+            used: before.and_then(|before| before.used(rule, now)).unwrap_or_else(|| {
+                let window = rule.refill().index(floor);
+                Arc::new(Used { window, units: 0 }.pack().into())
+            }),
+        });
+        Self { rates, quota }
+    }
+
+    /// Whether these are the counters of exactly these rules.
+    pub(super) fn are_for(&self, rules: &LimitRules) -> bool {
+        let local = (0..).zip(rules.rates());
+        let local = local.filter(|(_, rule)| rule.mode() == LimitMode::Local);
+        let quota = rules.quota().filter(|rule| rule.mode() == LimitMode::Local);
+        self.rates.iter().map(|c| (c.place, &c.rule)).eq(local)
+            && self.quota.as_ref().map(|cell| &cell.rule) == quota
+    }
+
+    /// Whether nothing is lost with these counters: all are full, and not shared.
+    pub(super) fn are_idle(&self, now: Timestamp) -> bool {
+        self.rates.iter().all(|cell| {
+            Arc::strong_count(&cell.tat) == 1 && cell.rule.gcra().is_idle(&cell.tat, now)
+        }) && self.quota.iter().all(|cell| {
+            Arc::strong_count(&cell.used) == 1
+                && Used::at(cell.rule.refill(), &cell.used, now).units == 0
+        })
+    }
+
+    #[inline]
+    fn tighter(&self, other: Tightest, new: Tightest) -> Tightest {
+        if other == Tightest::None || self.remaining(new) < self.remaining(other) {
+            new
+        } else {
+            other
+        }
+    }
+
+    fn remaining(&self, at: Tightest) -> u64 {
+        let remaining = match at {
+            Tightest::None => None,
+            Tightest::Quota { units } => {
+                let cell = self.quota.as_ref();
+                cell.map(|cell| cell.rule.limit().saturating_sub(units))
+            }
+            Tightest::Rate { slot, backlog } => {
+                let cell = self.rates.get(usize::from(slot));
+                cell.map(|cell| cell.rule.gcra().remaining(backlog))
+            }
+        };
+        remaining.unwrap_or(u64::MAX)
+    }
+
+    fn undo_rates(&self, rates: u8, cost: u32, taken: Timestamp, now: Timestamp) {
+        for cell in self.rates.iter().take(rates.into()) {
+            cell.rule.gcra().undo(&cell.tat, taken, now, cost);
+        }
+    }
+
+    fn rate(&self, rule: &RateLimit, now: Timestamp) -> Option<Arc<AtomicU64>> {
+        let cell = self.rates.iter().find(|c| c.rule.name() == rule.name())?;
+        let (old, new) = (cell.rule.gcra(), rule.gcra());
+        Some(if old == new {
+            Arc::clone(&cell.tat)
+        } else {
+            Arc::new(new.carried(old, cell.tat.load(Relaxed), now).into())
+        })
+    }
+
+    fn used(&self, rule: &Quota, now: Timestamp) -> Option<Arc<AtomicU64>> {
+        let cell = self.quota.as_ref()?;
+        if cell.rule.name() != rule.name() {
+            return None;
+        }
+        if cell.rule.refill() == rule.refill() {
+            return Some(Arc::clone(&cell.used));
+        }
+        let used = Used::at(cell.rule.refill(), &cell.used, now);
+        let previous = used.window.checked_sub(1);
+        let since = previous.map_or(now, |window| cell.rule.refill().end(window));
+        let window = rule.refill().index(since.max(now));
+        Some(Arc::new(Used { window, ..used }.pack().into()))
+    }
+}
+
+impl RateCell {
+    fn state(&self, backlog: u64) -> LimitState {
+        LimitState {
+            rule: LimitedBy::Rate(self.place),
+            limit: self.rule.burst_size().into(),
+            left: Left::Rate { gcra: self.rule.gcra(), backlog },
+        }
+    }
+}
+
+impl QuotaCell {
+    fn denied(&self, used: Used, now: Timestamp, cost: u32) -> LimitDenied {
+        let ends = self.rule.refill().end(used.window);
+        let ever = u64::from(cost) <= self.rule.limit();
+        LimitDenied {
+            rule: LimitedBy::Quota,
+            retry_after: ever.then(|| ends.saturating_duration_since(now)),
+            resets_at: Some(ends),
+        }
+    }
+
+    fn state(&self, used: Used, now: Timestamp) -> LimitState {
+        LimitState {
+            rule: LimitedBy::Quota,
+            limit: self.rule.limit(),
+            left: Left::Quota {
+                used: used.units,
+                window: used.window,
+                refill: self.rule.refill(),
+                now,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "cells_tests.rs"]
+mod tests;

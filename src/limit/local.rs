@@ -1,0 +1,221 @@
+//! The counters of this process: found by key, found by owner, dropped when idle.
+
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::cells::LimitCells;
+use super::rate::RateLimit;
+use super::rules::LimitRules;
+use crate::error::FieldError;
+use crate::timestamp::Timestamp;
+
+const SHARDS: usize = 16;
+
+/// The local limits of this process. Clones share their counters.
+///
+/// Counters live in memory: they start full with each process, and n processes
+/// admit n times as much. They stay when a key is edited or read again; see
+/// [`LocalLimits::cells`].
+///
+/// ```
+/// use keyward::{LimitRules, LocalLimits, RateLimit, Timestamp};
+///
+/// let limits = LocalLimits::new().per_owner(RateLimit::per_second(50)?)?;
+/// let rules = LimitRules::new(vec![RateLimit::per_minute(2)?], None).unwrap_or_default();
+/// let now = Timestamp::from_unix_seconds(1_750_000_000);
+///
+/// let cells = limits.cells([0; 10], &rules, now);
+/// assert!(cells.take(now, 2).is_ok());
+/// assert!(cells.take(now, 1).is_err_and(|denied| denied.retry_after.is_some()));
+/// # Ok::<(), keyward::FieldError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct LocalLimits(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    id: u64,
+    owner_rules: LimitRules,
+    keys: Table<[u8; 10]>,
+    owners: Table<Box<str>>,
+}
+
+impl LocalLimits {
+    /// No counters yet, and no limits for owners.
+    pub fn new() -> Self {
+        Self::with(LimitRules::default())
+    }
+
+    /// The same, with one more limit, shared by all keys of an owner.
+    ///
+    /// A rule of the same name is replaced. The counters start anew, under a new
+    /// [`id`](LocalLimits::id).
+    ///
+    /// # Errors
+    ///
+    /// If there are more than eight.
+    pub fn per_owner(self, rule: RateLimit) -> Result<Self, FieldError> {
+        let rates = self.0.owner_rules.rates().iter();
+        let mut rates: Vec<_> =
+            rates.filter(|other| other.name() != rule.name()).cloned().collect();
+        rates.push(rule);
+        LimitRules::new(rates, None)
+            .map(Self::with)
+            .map_err(|_| FieldError::unshown("owner_rate_limits", "must be at most 8 rate limits"))
+    }
+
+    /// A number no other `LocalLimits` of this process has, its clones apart.
+    ///
+    /// Who keeps [`LimitCells`] keeps this beside them, and asks again if it differs.
+    pub fn id(&self) -> u64 {
+        self.0.id
+    }
+
+    /// The counters of a key for these rules.
+    ///
+    /// This takes a lock and may allocate: keep the answer as long as the rules
+    /// are the same. When rules change, an unchanged rate or quota keeps its
+    /// counter; a changed one that keeps its name starts with as long a wait as
+    /// before, at most with nothing left, so that no edit refills it. A removed
+    /// rule is forgotten.
+    pub fn cells(&self, key: [u8; 10], rules: &LimitRules, now: Timestamp) -> Arc<LimitCells> {
+        self.0.keys.cells(&key, rules, now)
+    }
+
+    /// The counters of an owner; `None` if owners have no local limits.
+    ///
+    /// This takes a lock, and allocates only for an owner not seen before.
+    pub fn owner_cells(&self, owner: &str, now: Timestamp) -> Option<Arc<LimitCells>> {
+        let rules = &self.0.owner_rules;
+        let cells = || self.0.owners.cells(owner, rules, now);
+        rules.has_local().then(cells)
+    }
+
+    /// The limits shared by all keys of an owner.
+    pub fn owner_rules(&self) -> &LimitRules {
+        &self.0.owner_rules
+    }
+
+    /// Drops the counters that hold nothing at `now` and that nobody keeps.
+    ///
+    /// Nothing is lost with them. If the clock steps back afterwards, counters
+    /// made before it has caught up with `now` start empty instead of full.
+    pub fn prune(&self, now: Timestamp) {
+        self.0.keys.prune(now);
+        self.0.owners.prune(now);
+    }
+
+    /// How many keys and owners have counters.
+    pub fn len(&self) -> usize {
+        self.0.keys.len() + self.0.owners.len()
+    }
+
+    /// Whether nobody has counters.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn with(owner_rules: LimitRules) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(Arc::new(Shared {
+            id: NEXT.fetch_add(1, Relaxed),
+            owner_rules,
+            keys: Table::default(),
+            owners: Table::default(),
+        }))
+    }
+}
+
+impl Default for LocalLimits {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+type Shard<K> = RwLock<HashMap<K, Arc<LimitCells>>>;
+
+#[derive(Debug)]
+struct Table<K> {
+    hasher: RandomState,
+    shards: [Shard<K>; SHARDS],
+    nothing: Arc<LimitCells>,
+    /// The latest instant, in microseconds, at which counters were dropped.
+    pruned: AtomicI64,
+}
+
+impl<K> Default for Table<K> {
+    fn default() -> Self {
+        Self {
+            hasher: RandomState::new(),
+            shards: std::array::from_fn(|_| RwLock::default()),
+            nothing: Arc::default(),
+            pruned: AtomicI64::new(i64::MIN),
+        }
+    }
+}
+
+impl<K: Hash + Eq> Table<K> {
+    fn cells<Q>(&self, key: &Q, rules: &LimitRules, now: Timestamp) -> Arc<LimitCells>
+    where
+        K: Borrow<Q>,
+        Q: ToOwned + Hash + Eq + ?Sized,
+        Q::Owned: Into<K>,
+    {
+        let Some(shard) = self.shard(key) else {
+            return Arc::default();
+        };
+        {
+            let cells = shard.read().unwrap_or_else(PoisonError::into_inner);
+            match cells.get(key) {
+                Some(cells) if cells.are_for(rules) => return Arc::clone(cells),
+                None if !rules.has_local() => return Arc::clone(&self.nothing),
+                _ => {}
+            }
+        }
+        let mut cells = shard.write().unwrap_or_else(PoisonError::into_inner);
+        let before = cells.get(key).map(AsRef::as_ref);
+        if let Some(cells) = cells.get(key).filter(|cells| cells.are_for(rules)) {
+            return Arc::clone(cells);
+        }
+        if !rules.has_local() {
+            cells.remove(key);
+            return Arc::clone(&self.nothing);
+        }
+        let floor = Timestamp::from_micros(self.pruned.load(Relaxed));
+        let fresh = Arc::new(LimitCells::new(rules, before, floor, now));
+        cells.insert(key.to_owned().into(), Arc::clone(&fresh));
+        fresh
+    }
+
+    fn prune(&self, now: Timestamp) {
+        self.pruned.fetch_max(now.as_micros(), Relaxed);
+        for shard in &self.shards {
+            let mut cells = shard.write().unwrap_or_else(PoisonError::into_inner);
+            cells.retain(|_, cells| Arc::strong_count(cells) > 1 || !cells.are_idle(now));
+            if cells.len() < cells.capacity() / 4 {
+                cells.shrink_to_fit();
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        let lens = self.shards.iter().map(|shard| {
+            let cells = shard.read().unwrap_or_else(PoisonError::into_inner);
+            cells.len()
+        });
+        lens.sum()
+    }
+
+    fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> Option<&Shard<K>> {
+        let hash = self.hasher.hash_one(key).to_le_bytes();
+        let [first, ..] = hash;
+        self.shards.get(usize::from(first) % SHARDS)
+    }
+}
+
+#[cfg(test)]
+#[path = "local_tests.rs"]
+mod tests;

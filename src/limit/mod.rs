@@ -1,0 +1,22 @@
+//! Rate limits and quotas: the rules, the arithmetic, and the counters of this process.
+//!
+//! Nothing here reads a clock; every call is given the instant it happens at.
+
+mod cells;
+mod gcra;
+mod local;
+mod quota;
+mod rate;
+mod refill;
+mod rule;
+mod rules;
+mod state;
+
+pub use self::cells::{LimitCells, Reservation};
+pub use self::local::LocalLimits;
+pub use self::quota::Quota;
+pub use self::rate::RateLimit;
+pub use self::refill::Refill;
+pub use self::rule::{LimitMode, OnFailure};
+pub use self::rules::LimitRules;
+pub use self::state::{LimitDenied, LimitState, LimitedBy};
