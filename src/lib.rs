@@ -24,6 +24,7 @@ mod grant;
 mod limit;
 mod mac;
 mod timestamp;
+mod token;
 
 // The public interface is:
 pub use crate::error::FieldError;
@@ -37,3 +38,4 @@ pub use crate::limit::{
 };
 pub use crate::mac::{EntropyError, Pepper, PepperId, PepperRing, PepperState};
 pub use crate::timestamp::{Clock, FakeClock, SystemClock, Timestamp};
+pub use crate::token::{ApiKey, KeyId, Prefix};

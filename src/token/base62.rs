@@ -1,0 +1,91 @@
+//! Base62 without a table: digits, then A to Z, then a to z.
+//!
+//! Secrets pass through here, so nothing branches on a byte or indexes by one.
+
+/// Ones in every byte of a word.
+const ONES: u64 = 0x0101_0101_0101_0101;
+/// The top bit of every byte of a word.
+const TOP: u64 = 0x80 * ONES;
+
+/// The ASCII character of a digit below 62.
+pub(crate) const fn to_ascii(digit: u8) -> u8 {
+    let upper = at_least(digit, 10) & (b'A' - b'9' - 1);
+    let lower = at_least(digit, 36) & (b'a' - b'Z' - 1);
+    digit.wrapping_add(b'0' + upper + lower)
+}
+
+/// Whether all 49 characters of secret and check are base62.
+///
+/// Words of eight bytes, all of them whatever is found: the time is constant.
+pub(crate) fn all_base62(field: &[u8; 49]) -> bool {
+    let (words, _) = field.as_chunks::<8>();
+    let last = field.last_chunk::<8>();
+    words
+        .iter()
+        .chain(last)
+        .map(|word| base62_bytes(u64::from_le_bytes(*word)))
+        .fold(TOP, |all, word| all & word)
+        == TOP
+}
+
+/// 0xff if `value >= bound`, else 0; both below 128.
+const fn at_least(value: u8, bound: u8) -> u8 {
+    (value.wrapping_sub(bound) >> 7).wrapping_sub(1)
+}
+
+/// The top bit of every byte that is a base62 character.
+const fn base62_bytes(word: u64) -> u64 {
+    let low = word & !TOP;
+    let letters = low | (0x20 * ONES);
+    let digit = bytes_at_least(low, b'0') & !bytes_at_least(low, b'9' + 1);
+    let letter = bytes_at_least(letters, b'a') & !bytes_at_least(letters, b'z' + 1);
+    (digit | letter) & !word & TOP
+}
+
+/// The top bit of every byte that is at least `bound`; all bytes and the bound below 128.
+///
+/// No sum exceeds 255, so no carry crosses into the next byte.
+const fn bytes_at_least(low: u64, bound: u8) -> u64 {
+    low + ONES * (0x80 - bound) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_map_to_the_alphabet_in_order() {
+        let alphabet: Vec<u8> = (b'0'..=b'9').chain(b'A'..=b'Z').chain(b'a'..=b'z').collect();
+        assert_eq!((0..62).map(to_ascii).collect::<Vec<_>>(), alphabet);
+    }
+
+    #[test]
+    fn every_byte_at_every_position_is_classed_as_ascii_does() {
+        for position in 0..49 {
+            for byte in 0..=255u8 {
+                for around in [b'0', b'9', b'A', b'Z', b'a', b'z'] {
+                    let mut field = [around; 49];
+                    field[position] = byte;
+                    assert_eq!(
+                        all_base62(&field),
+                        byte.is_ascii_alphanumeric(),
+                        "{byte:#x} at {position} among {around:#x}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn neighbouring_bytes_do_not_disturb_each_other() {
+        for first in 0..=255u8 {
+            for second in 0..=255u8 {
+                let mut field = [b'z'; 49];
+                field[3] = first;
+                field[4] = second;
+                let both = first.is_ascii_alphanumeric() && second.is_ascii_alphanumeric();
+                assert_eq!(all_base62(&field), both, "{first:#x} {second:#x}");
+            }
+        }
+    }
+}
