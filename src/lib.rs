@@ -21,6 +21,7 @@
 // Core: data in, decision out. No I/O, no clock reads outside `timestamp`, no async.
 mod error;
 mod grant;
+mod leak;
 mod limit;
 mod mac;
 mod timestamp;
@@ -32,6 +33,7 @@ pub use crate::grant::{
     ClientIp, Environment, Network, NetworkRules, NetworkVerdict, ResourceRules, RoleName, Roles,
     Scope, ScopeExpr, ScopeSet, Scopes,
 };
+pub use crate::leak::Found;
 pub use crate::limit::{
     LimitCells, LimitDenied, LimitMode, LimitRules, LimitState, LimitedBy, LocalLimits, OnFailure,
     Quota, RateLimit, Refill, Reservation,
