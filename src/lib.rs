@@ -20,15 +20,24 @@
 
 // Core: data in, decision out. No I/O, no clock reads outside `timestamp`, no async.
 mod error;
+mod timestamp;
+mod token;
+
 mod grant;
 mod leak;
 mod limit;
 mod mac;
-mod timestamp;
-mod token;
+mod policy;
+mod record;
+mod scheme;
+mod verify;
+
+// The async boundary.
+mod service;
+pub mod store;
 
 // The public interface is:
-pub use crate::error::FieldError;
+pub use crate::error::{FieldError, StoreError, StoreErrorKind};
 pub use crate::grant::{
     ClientIp, Environment, Network, NetworkRules, NetworkVerdict, ResourceRules, RoleName, Roles,
     Scope, ScopeExpr, ScopeSet, Scopes,
@@ -39,5 +48,23 @@ pub use crate::limit::{
     Quota, RateLimit, Refill, Reservation,
 };
 pub use crate::mac::{EntropyError, Pepper, PepperId, PepperRing, PepperState};
+pub use crate::policy::{
+    AccessRequest, Actor, Check, Decision, Deny, LimitName, Outcome as CheckOutcome, Step, Trace,
+};
+pub use crate::record::{
+    Action, Event, EventId, KeyEdit, KeyRecord, KeyView, NewKey, Reason, SecretView, SlotUsage,
+    State, Status, Usage, UsageDelta, WrongState,
+};
+pub use crate::scheme::{ImportDigest, ImportFamily, KeyScheme, Lane, SchemePrefix};
+pub use crate::service::{
+    Changed, Compromised, IssuedKey, KeyService, KeyServiceBuilder, Maintained, ManageError,
+    Observer, Outcome, Page, PepperReport, PepperUse, ReportOptions, Reports, Resealed, Rotation,
+};
+pub use crate::store::{
+    Change, Charge, Expect, KeyQuery, KeyStore, LimitStore, LimitSubject, ListPosition, LogOrder,
+    LogQuery, MemoryStore, OwnerCap, SharedKeyStore, SharedLimit, SharedLimitStore, Taken,
+    UsageStore,
+};
 pub use crate::timestamp::{Clock, FakeClock, SystemClock, Timestamp};
 pub use crate::token::{ApiKey, KeyId, Prefix};
+pub use crate::verify::{Challenge, ErrorBody, ErrorDetails, Rejected, Verified, VerifyError};

@@ -40,12 +40,9 @@ impl Pepper {
     ///
     /// Anything but 32 bytes, and 32 equal bytes. The bytes are not repeated.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, FieldError> {
-        let pepper = match <&[u8; 32]>::try_from(bytes) {
-            Ok(bytes) => Self(*bytes),
-            Err(_) => {
-                let rule = format!("{RULE}, not {}", bytes.len());
-                return Err(FieldError::unshown("pepper", rule));
-            }
+        let Ok(pepper) = bytes.try_into().map(Self) else {
+            let rule = format!("{RULE}, not {}", bytes.len());
+            return Err(FieldError::unshown("pepper", rule));
         };
         let [first, rest @ ..] = &pepper.0;
         if rest.iter().all(|byte| byte == first) {

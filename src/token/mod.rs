@@ -26,7 +26,7 @@ pub(crate) use base62::all_base62;
 pub(crate) use checksum::{CHECK_LEN, checksum};
 pub(crate) use generate::generate;
 pub(crate) use id::ID_LEN;
-pub(crate) use parse::{Malformed, Parsed, parse};
+pub(crate) use parse::parse;
 pub(crate) use secret::{SECRET_LEN, Secret, slot_of};
 
 use zeroize::Zeroizing;

@@ -1,5 +1,3 @@
-//! What bad input gets: the field, what was given, and the rule.
-
 use std::fmt;
 
 /// The longest piece of given text that an error repeats, in characters.

@@ -1,0 +1,112 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::error::FieldError;
+use crate::timestamp::Timestamp;
+use crate::token::KeyId;
+
+/// One entry of the log: who did what to which key. Both the audit trail and the
+/// feed from which nodes learn of changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Random: tells this entry from any that a rewritten history put in its place.
+    pub id: EventId,
+    /// When, by the clock of the node that made the change.
+    pub at: Timestamp,
+    /// Who, as the [`Actor`](crate::Actor) named itself.
+    pub actor: String,
+    /// What.
+    pub action: Action,
+    /// To which key.
+    pub key: KeyId,
+    /// Whose key it is.
+    pub owner: String,
+    /// The record's version after the change.
+    pub version: u64,
+    /// More, such as `reason` or `fields`; never a secret.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub details: BTreeMap<String, String>,
+}
+
+/// What was done to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Action {
+    /// Its secret was replaced at once because somebody may know it.
+    Compromised,
+    /// It was disabled.
+    Disabled,
+    /// It was enabled again.
+    Enabled,
+    /// It was imported with the digest of an existing secret.
+    Imported,
+    /// It was issued.
+    Issued,
+    /// Its secret was replaced, and the old one stopped at once.
+    Regenerated,
+    /// It was revoked.
+    Revoked,
+    /// It got a new secret, and the old one runs out.
+    Rotated,
+    /// The old secret's grace was ended.
+    RotationFinished,
+    /// Its name, grants, dates or metadata were edited.
+    Updated,
+}
+
+/// The random number of an [`Event`]: 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventId([u8; 16]);
+
+impl EventId {
+    /// An id from its bytes.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for EventId {
+    type Err = FieldError;
+
+    fn from_str(text: &str) -> Result<Self, FieldError> {
+        let digits = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        match u128::from_str_radix(text, 16) {
+            Ok(number) if digits && text.len() == 32 => Ok(Self(number.to_be_bytes())),
+            _ => Err(FieldError::new("event", text, "must be 32 lower-case hexadecimal digits")),
+        }
+    }
+}
+
+impl Serialize for EventId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for EventId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,388 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::body::Grants;
+use crate::error::FieldError;
+use crate::grant::{Environment, NetworkRules, ResourceRules, RoleName, ScopeSet};
+use crate::limit::{LimitRules, Quota, RateLimit};
+use crate::timestamp::Timestamp;
+use crate::token::Prefix;
+
+/// What a new key is to be: the body of an issue request.
+///
+/// Nothing is checked until it is issued; then every field that breaks a rule is
+/// reported at once. A key without permissions and roles may do nothing.
+///
+/// ```
+/// use keyward::NewKey;
+///
+/// let built = NewKey::named("Asset Controls Backend")
+///     .permissions(["read:assets", "write:schedules"])
+///     .ip_allowlist(["10.0.0.0/8"])
+///     .expires_at("2025-12-31T23:59:59Z".parse()?);
+/// let sent: NewKey = serde_json::from_str(r#"{
+///     "name": "Asset Controls Backend",
+///     "permissions": ["read:assets", "write:schedules"],
+///     "ip_allowlist": ["10.0.0.0/8"],
+///     "expires_at": "2025-12-31T23:59:59Z"
+/// }"#)?;
+/// assert_eq!(built, sent);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NewKey {
+    name: String,
+    owner: Option<String>,
+    environment: Option<String>,
+    prefix: Option<String>,
+    permissions: Vec<String>,
+    role: Option<String>,
+    roles: Vec<String>,
+    ip_allowlist: Vec<String>,
+    ip_denylist: Vec<String>,
+    customers: Vec<String>,
+    resources: BTreeMap<String, Vec<String>>,
+    rate_limits: Vec<RateLimit>,
+    quota: Option<Quota>,
+    not_before: Option<Instant>,
+    expires_at: Option<Instant>,
+    metadata: BTreeMap<String, String>,
+    #[serde(skip)]
+    idempotency_key: Option<String>,
+}
+
+/// An instant as given: text is parsed with the rest, so that it is reported with the rest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Instant(String);
+
+impl Instant {
+    pub(crate) fn new(at: Timestamp) -> Self {
+        Self(at.to_string())
+    }
+
+    pub(crate) fn parse(&self, field: &str) -> Result<Timestamp, FieldError> {
+        self.0.parse().map_err(|error: FieldError| error.at(field))
+    }
+}
+
+impl NewKey {
+    /// A key with a name, 1 to 256 bytes of UTF-8 without control characters.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+
+    /// Whose key it is: 1 to 128 visible ASCII characters. The default is the actor's owner.
+    #[must_use]
+    pub fn owner(self, owner: impl Into<String>) -> Self {
+        Self { owner: Some(owner.into()), ..self }
+    }
+
+    /// Where it works. The default is the environment of the scheme's first prefix.
+    #[must_use]
+    pub fn environment(self, environment: Environment) -> Self {
+        Self { environment: Some(environment.as_str().to_owned()), ..self }
+    }
+
+    /// Which prefix its token gets, if the environment has several.
+    #[must_use]
+    pub fn prefix(self, prefix: impl Into<String>) -> Self {
+        Self { prefix: Some(prefix.into()), ..self }
+    }
+
+    /// The scopes it holds, wildcards included; none is nothing.
+    #[must_use]
+    pub fn permissions(self, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { permissions: texts(scopes), ..self }
+    }
+
+    /// The roles it holds.
+    #[must_use]
+    pub fn roles(self, roles: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { roles: texts(roles), ..self }
+    }
+
+    /// The addresses and networks it may be used from; none is any.
+    #[must_use]
+    pub fn ip_allowlist(self, networks: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { ip_allowlist: texts(networks), ..self }
+    }
+
+    /// The addresses and networks it may not be used from; this wins over the allowlist.
+    #[must_use]
+    pub fn ip_denylist(self, networks: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { ip_denylist: texts(networks), ..self }
+    }
+
+    /// The customers it is restricted to; the same as resources of the kind `customer`.
+    #[must_use]
+    pub fn customers(self, customers: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { customers: texts(customers), ..self }
+    }
+
+    /// The resources of one kind that it is restricted to.
+    #[must_use]
+    pub fn resources(
+        mut self,
+        kind: impl Into<String>,
+        ids: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        self.resources.insert(kind.into(), texts(ids));
+        self
+    }
+
+    /// Adds a rate limit.
+    #[must_use]
+    pub fn rate_limit(mut self, limit: RateLimit) -> Self {
+        self.rate_limits.push(limit);
+        self
+    }
+
+    /// How much it may use in a calendar period.
+    #[must_use]
+    pub fn quota(self, quota: Quota) -> Self {
+        Self { quota: Some(quota), ..self }
+    }
+
+    /// The first instant at which it works. The default is at once.
+    #[must_use]
+    pub fn not_before(self, at: Timestamp) -> Self {
+        Self { not_before: Some(Instant::new(at)), ..self }
+    }
+
+    /// The first instant at which it no longer works. The default is never.
+    #[must_use]
+    pub fn expires_at(self, at: Timestamp) -> Self {
+        Self { expires_at: Some(Instant::new(at)), ..self }
+    }
+
+    /// Adds an entry of the host's own: up to 16 KiB in all.
+    #[must_use]
+    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.metadata.insert(key.into(), value.into());
+        self
+    }
+
+    /// A text that marks this request: issuing it again makes no second key.
+    ///
+    /// 1 to 255 visible ASCII characters, unique for the owner and the actor. It is
+    /// kept as a digest. The second attempt gets
+    /// [`ManageError::AlreadyIssued`](crate::ManageError::AlreadyIssued) and no secret.
+    #[must_use]
+    pub fn idempotency_key(self, key: impl Into<String>) -> Self {
+        Self { idempotency_key: Some(key.into()), ..self }
+    }
+}
+
+fn texts(items: impl IntoIterator<Item = impl Into<String>>) -> Vec<String> {
+    items.into_iter().map(Into::into).collect()
+}
+
+impl NewKey {
+    /// The caller's idempotency key, if there is one.
+    pub(crate) fn repeat_key(&self) -> Result<Option<&str>, FieldError> {
+        let Some(key) = self.idempotency_key.as_deref() else { return Ok(None) };
+        check_visible("idempotency_key", key, 255).map(|()| Some(key))
+    }
+
+    /// The owner it names, or the actor's.
+    pub(crate) fn owner_or<'a>(&'a self, owner: Option<&'a str>) -> &'a str {
+        self.owner.as_deref().or(owner).unwrap_or_default()
+    }
+}
+
+/// A request whose every field holds.
+pub(crate) struct ValidNewKey {
+    pub(crate) name: Box<str>,
+    pub(crate) owner: Box<str>,
+    pub(crate) environment: Option<Environment>,
+    pub(crate) prefix: Option<Prefix>,
+    pub(crate) grants: Grants,
+    pub(crate) not_before: Option<Timestamp>,
+    pub(crate) expires_at: Option<Timestamp>,
+    pub(crate) metadata: BTreeMap<String, String>,
+}
+
+impl NewKey {
+    /// Checks every field; `owner` is the actor's, for a request that names none.
+    pub(crate) fn validate(
+        self,
+        owner: Option<&str>,
+        now: Timestamp,
+    ) -> Result<ValidNewKey, Vec<FieldError>> {
+        let mut errors = Errors::default();
+        errors.check(check_text("name", &self.name, 256));
+        let owner: Box<str> = self.owner_or(owner).into();
+        errors.check(check_owner(&owner));
+        if let Some(key) = &self.idempotency_key {
+            errors.check(check_visible("idempotency_key", key, 255));
+        }
+        errors.check(check_metadata(&self.metadata));
+        let environment = errors.optional(self.environment.as_deref(), |environment| {
+            Environment::new(environment).map_err(|error| error.at("environment"))
+        });
+        let prefix = errors.optional(self.prefix.as_deref(), |prefix| {
+            Prefix::new(prefix).map_err(|error| error.at("prefix"))
+        });
+        let not_before = errors.optional(self.not_before.as_ref(), |at| at.parse("not_before"));
+        let expires_at = errors.optional(self.expires_at.as_ref(), |at| at.parse("expires_at"));
+        errors.check(check_dates(not_before, expires_at, now));
+        let scopes = errors.all(ScopeSet::parse_all("permissions", &self.permissions));
+        let roles = errors.all(parse_roles(self.role.iter().chain(&self.roles)));
+        let networks = errors.all(NetworkRules::parse(&self.ip_allowlist, &self.ip_denylist));
+        let resources = errors.all(parse_resources(&self.resources, &self.customers));
+        let limits = errors.all(LimitRules::new(self.rate_limits, self.quota));
+        errors.finish()?;
+        Ok(ValidNewKey {
+            name: self.name.into(),
+            owner,
+            environment,
+            prefix,
+            grants: Grants { scopes, roles, networks, resources, limits },
+            not_before,
+            expires_at,
+            metadata: self.metadata,
+        })
+    }
+}
+
+/// Everything that is wrong with one input.
+#[derive(Default)]
+pub(super) struct Errors(Vec<FieldError>);
+
+impl Errors {
+    pub(super) fn check(&mut self, result: Result<(), FieldError>) {
+        self.0.extend(result.err());
+    }
+
+    pub(super) fn optional<T, U>(
+        &mut self,
+        given: Option<U>,
+        parse: impl FnOnce(U) -> Result<T, FieldError>,
+    ) -> Option<T> {
+        given.map(parse)?.map_err(|error| self.0.push(error)).ok()
+    }
+
+    pub(super) fn all<T: Default>(&mut self, result: Result<T, Vec<FieldError>>) -> T {
+        result.unwrap_or_else(|errors| {
+            self.0.extend(errors);
+            T::default()
+        })
+    }
+
+    pub(super) fn finish(self) -> Result<(), Vec<FieldError>> {
+        if self.0.is_empty() { Ok(()) } else { Err(self.0) }
+    }
+}
+
+pub(super) fn check_dates(
+    not_before: Option<Timestamp>,
+    expires_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<(), FieldError> {
+    let Some(end) = expires_at else { return Ok(()) };
+    if end <= now {
+        return Err(FieldError::new(
+            "expires_at",
+            &end.to_string(),
+            format!("must be after now, {now}"),
+        ));
+    }
+    match not_before {
+        Some(start) if end <= start => {
+            let rule = format!("must be after `not_before`, {start}");
+            Err(FieldError::new("expires_at", &end.to_string(), rule))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn parse_roles<'a>(
+    names: impl Iterator<Item = &'a String>,
+) -> Result<Box<[RoleName]>, Vec<FieldError>> {
+    let mut errors = Errors::default();
+    let mut roles: Vec<RoleName> = names
+        .enumerate()
+        .filter_map(|(i, name)| {
+            let parse = |name: &String| {
+                RoleName::new(name).map_err(|error| error.at(format!("roles[{i}]")))
+            };
+            errors.optional(Some(name), parse)
+        })
+        .collect();
+    roles.sort_unstable();
+    roles.dedup();
+    if roles.len() > MAX_ROLES {
+        let rule = format!("must be at most {MAX_ROLES}");
+        errors.check(Err(FieldError::new("roles", &roles.len().to_string(), rule)));
+    }
+    errors.finish().map(|()| roles.into())
+}
+
+const MAX_ROLES: usize = 64;
+
+pub(super) fn parse_resources(
+    resources: &BTreeMap<String, Vec<String>>,
+    customers: &[String],
+) -> Result<ResourceRules, Vec<FieldError>> {
+    let mut kinds = resources.clone();
+    if !customers.is_empty() {
+        kinds.entry("customer".to_owned()).or_default().extend_from_slice(customers);
+    }
+    ResourceRules::new(&kinds)
+}
+
+fn check_owner(owner: &str) -> Result<(), FieldError> {
+    check_visible("owner", owner, 128)
+}
+
+fn check_visible(field: &str, text: &str, longest: usize) -> Result<(), FieldError> {
+    if text.is_empty() || text.len() > longest || !text.bytes().all(|byte| byte.is_ascii_graphic())
+    {
+        let rule = format!("must be 1 to {longest} visible ASCII characters without spaces");
+        return Err(FieldError::new(field, text, rule));
+    }
+    Ok(())
+}
+
+/// Text that people will read in lists: nothing that hides or reorders other text.
+pub(super) fn check_text(field: &str, text: &str, longest: usize) -> Result<(), FieldError> {
+    if text.trim().is_empty() || text.len() > longest {
+        let rule = format!("must be 1 to {longest} bytes of text");
+        return Err(FieldError::new(field, text, rule));
+    }
+    match text.chars().find(|c| c.is_control() || is_invisible(*c)) {
+        Some(c) => {
+            let rule = format!(
+                "must not hold control or bidirectional characters (U+{:04X})",
+                u32::from(c)
+            );
+            Err(FieldError::new(field, text, rule))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Line separators and the bidirectional controls of UAX #9.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+pub(super) fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), FieldError> {
+    const LONGEST: usize = 16 * 1024;
+    let size: usize = metadata.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if size > LONGEST {
+        let rule = format!("must be at most {LONGEST} bytes in all, keys included");
+        return Err(FieldError::new("metadata", &format!("{size} bytes"), rule));
+    }
+    for (key, value) in metadata {
+        check_text("metadata", key, 128)?;
+        if let Some(c) = value.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
+            let rule = format!("must not hold control characters (U+{:04X})", u32::from(c));
+            return Err(FieldError::new(format!("metadata.{key}"), value, rule));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,119 @@
+use std::error::Error;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use rand_core::TryCryptoRng;
+
+use super::entropy::Entropy;
+use super::maintain::Upkeep;
+use super::observer::Observer;
+use super::usage::UsageBuffer;
+use super::{Inner, KeyService};
+use crate::grant::Roles;
+use crate::limit::LocalLimits;
+use crate::scheme::KeyScheme;
+use crate::store::{SharedKeyStore, SharedLimitStore};
+use crate::timestamp::{Clock, SystemClock};
+
+/// Chooses the parts of a [`KeyService`].
+///
+/// ```
+/// use keyward::{Environment, FakeClock, KeyScheme, KeyService, MemoryStore, PepperRing};
+/// use keyward::{Roles, Timestamp};
+///
+/// # let peppers = PepperRing::from_base64(&PepperRing::generate()?)?;
+/// # let scheme = KeyScheme::new(peppers, [("ak_live", Environment::PRODUCTION)])?;
+/// let keys = KeyService::builder(scheme, MemoryStore::new())
+///     .roles(Roles::none().role("reader", ["read:assets"])?)
+///     .clock(FakeClock::at(Timestamp::UNIX_EPOCH))
+///     .build();
+/// assert_eq!(keys.now(), Timestamp::UNIX_EPOCH);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use]
+pub struct KeyServiceBuilder {
+    scheme: KeyScheme,
+    store: SharedKeyStore,
+    limit_store: Option<SharedLimitStore>,
+    limits: LocalLimits,
+    roles: Roles,
+    clock: Arc<dyn Clock>,
+    entropy: Entropy,
+    observer: Option<Arc<dyn Observer>>,
+    flush_every: Duration,
+}
+
+impl KeyServiceBuilder {
+    pub(super) fn new(scheme: KeyScheme, store: SharedKeyStore) -> Self {
+        Self {
+            scheme,
+            store,
+            limit_store: None,
+            limits: LocalLimits::new(),
+            roles: Roles::none(),
+            clock: Arc::new(SystemClock::new()),
+            entropy: Entropy::default(),
+            observer: None,
+            flush_every: Duration::from_secs(10),
+        }
+    }
+
+    /// The roles; [`KeyService::set_roles`] changes them later.
+    pub fn roles(self, roles: Roles) -> Self {
+        Self { roles, ..self }
+    }
+
+    /// The local limits, with those that all keys of an owner share.
+    pub fn limits(self, limits: LocalLimits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Where strict limits are counted. Without one, a key can't have any.
+    pub fn limit_store(self, store: impl Into<SharedLimitStore>) -> Self {
+        Self { limit_store: Some(store.into()), ..self }
+    }
+
+    /// The clock.
+    pub fn clock(self, clock: impl Clock) -> Self {
+        Self { clock: Arc::new(clock), ..self }
+    }
+
+    /// The source of randomness. The default is the operating system's.
+    ///
+    /// # Security
+    ///
+    /// Every secret comes from it: a weak one makes weak keys.
+    pub fn entropy(
+        self,
+        rng: impl TryCryptoRng<Error: Error + Send + Sync + 'static> + Send + 'static,
+    ) -> Self {
+        Self { entropy: Entropy::new(rng), ..self }
+    }
+
+    /// Who hears of every verification and every change.
+    pub fn observer(self, observer: impl Observer) -> Self {
+        Self { observer: Some(Arc::new(observer)), ..self }
+    }
+
+    /// How often `maintain` writes usage to the store; `last_used_at` is at most so
+    /// old. The default is 10 seconds.
+    pub fn flush_usage_every(self, interval: Duration) -> Self {
+        Self { flush_every: interval, ..self }
+    }
+
+    /// The service.
+    pub fn build(self) -> KeyService {
+        KeyService(Arc::new(Inner {
+            scheme: self.scheme,
+            store: self.store,
+            limit_store: self.limit_store,
+            limits: self.limits,
+            roles: RwLock::new(self.roles),
+            clock: self.clock,
+            entropy: self.entropy,
+            observer: self.observer,
+            usage: UsageBuffer::new(),
+            upkeep: Upkeep::new(self.flush_every),
+        }))
+    }
+}

@@ -1,0 +1,171 @@
+use super::error::lost_race;
+use super::issued::Changed;
+use super::{KeyService, ManageError};
+use crate::policy::{Actor, widens};
+use crate::record::{Action, Body, Event, KeyEdit, KeyRecord};
+use crate::scheme::SealVerdict;
+use crate::store::{Change, Expect};
+use crate::timestamp::Timestamp;
+use crate::token::KeyId;
+
+/// How often a change is tried anew when others keep changing the same key.
+const RACES: usize = 64;
+
+/// What a change makes of a record: what to write, if anything, and what to log of it.
+pub(super) type Next = Option<(Body, Vec<(&'static str, String)>)>;
+
+impl KeyService {
+    /// Edits a key's name, grants, dates, limits or metadata.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with the edit at once; no permission
+    /// `api.key.update`; an edit that widens the key while the key has more than the
+    /// actor; another revision than the edit asks for; a revoked or expired key; the
+    /// store's own.
+    pub async fn update(
+        &self,
+        actor: &Actor,
+        id: KeyId,
+        edit: KeyEdit,
+    ) -> Result<Changed, ManageError> {
+        self.permit(actor, "api.key.update")?;
+        let record = self
+            .change(actor, id, Action::Updated, |body, now| {
+                if edit.expected_revision().is_some_and(|revision| revision != body.revision) {
+                    return Err(ManageError::Conflict { revision: body.revision });
+                }
+                body.changeable(now)?;
+                let edited = edit.apply(body, now)?;
+                if edited == *body {
+                    return Ok(None);
+                }
+                self.check_limits(&edited)?;
+                if widens(body, &edited) {
+                    self.check_excess(actor, &edited)?;
+                }
+                Ok(Some((edited, vec![("fields", edit.fields())])))
+            })
+            .await?;
+        Ok(self.changed(&record).await)
+    }
+
+    /// Switches a key off for now.
+    ///
+    /// # Errors
+    ///
+    /// No permission `api.key.update`; a revoked or expired key; the store's own.
+    pub async fn disable(&self, actor: &Actor, id: KeyId) -> Result<Changed, ManageError> {
+        self.permit(actor, "api.key.update")?;
+        let disable = |body: &Body, now| Ok(body.disabled(now)?.map(unremarked));
+        let record = self.change(actor, id, Action::Disabled, disable).await?;
+        Ok(self.changed(&record).await)
+    }
+
+    /// Switches a disabled key on again.
+    ///
+    /// # Errors
+    ///
+    /// No permission `api.key.update`; a key that has more than the actor; a revoked
+    /// or expired key; the store's own.
+    pub async fn enable(&self, actor: &Actor, id: KeyId) -> Result<Changed, ManageError> {
+        self.permit(actor, "api.key.update")?;
+        let record = self
+            .change(actor, id, Action::Enabled, |body, now| {
+                let Some(enabled) = body.enabled(now)? else { return Ok(None) };
+                self.check_excess(actor, &enabled)?;
+                Ok(Some(unremarked(enabled)))
+            })
+            .await?;
+        Ok(self.changed(&record).await)
+    }
+
+    /// Ends the grace of a rotation: the old secret stops at once.
+    ///
+    /// # Errors
+    ///
+    /// No permission `api.key.update`; a revoked or expired key; the store's own.
+    pub async fn finish_rotation(&self, actor: &Actor, id: KeyId) -> Result<Changed, ManageError> {
+        self.permit(actor, "api.key.update")?;
+        let finish = |body: &Body, now| Ok(body.with_rotation_finished(now)?.map(unremarked));
+        let record = self.change(actor, id, Action::RotationFinished, finish).await?;
+        Ok(self.changed(&record).await)
+    }
+
+    /// Reads, changes and writes a record, again if another change came between.
+    ///
+    /// `next` is asked anew each time, about the record as it is then, so no
+    /// acknowledged change is lost.
+    pub(super) async fn change(
+        &self,
+        actor: &Actor,
+        id: KeyId,
+        action: Action,
+        next: impl Fn(&Body, Timestamp) -> Result<Next, ManageError>,
+    ) -> Result<KeyRecord, ManageError> {
+        let mut races = 0;
+        loop {
+            let record = self.record(actor, id).await?;
+            let body = self.believed(&record)?;
+            let now = self.now();
+            let Some((after, details)) = next(body, now)? else { return Ok(record) };
+            match self.commit_next(actor, action, body.version, after, details, now).await {
+                Err(ManageError::Store(error)) if lost_race(&error) && races < RACES => races += 1,
+                Err(ManageError::Store(error)) if lost_race(&error) => {
+                    return Err(ManageError::Conflict { revision: body.revision });
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Seals and commits the next version of a record.
+    pub(super) async fn commit_next(
+        &self,
+        actor: &Actor,
+        action: Action,
+        version: u64,
+        mut body: Body,
+        details: Vec<(&'static str, String)>,
+        now: Timestamp,
+    ) -> Result<KeyRecord, ManageError> {
+        body.version = version.saturating_add(1);
+        body.revision = body.revision.saturating_add(1);
+        let mut event = self.event(actor, action, &body, now)?;
+        event.details.extend(details.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        let record = KeyRecord::proven(self.0.scheme.sealed(body));
+        self.0
+            .store
+            .commit(Change {
+                record: record.clone(),
+                expect: Expect::Version(version),
+                event: Some(event.clone()),
+            })
+            .await?;
+        self.announce(&event);
+        Ok(record)
+    }
+
+    pub(super) fn announce(&self, event: &Event) {
+        if let Some(observer) = &self.0.observer {
+            observer.changed(event);
+        }
+    }
+
+    /// The fields of a record whose seal holds.
+    pub(super) fn believed<'r>(&self, record: &'r KeyRecord) -> Result<&'r Body, ManageError> {
+        let body = record.readable()?;
+        match self.0.scheme.prove(record) {
+            Ok(()) => Ok(body),
+            Err(SealVerdict::UnknownPepper) => {
+                let seal = body.seal.as_ref().map(|seal| seal.pepper);
+                Err(ManageError::PepperInUse(seal.into_iter().collect()))
+            }
+            Err(_) => Err(ManageError::SealBroken),
+        }
+    }
+}
+
+fn unremarked(body: Body) -> (Body, Vec<(&'static str, String)>) {
+    (body, Vec::new())
+}

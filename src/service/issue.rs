@@ -1,0 +1,228 @@
+use sha2::{Digest, Sha256};
+
+use super::issued::IssuedKey;
+use super::{KeyService, ManageError};
+use crate::error::{FieldError, StoreErrorKind};
+use crate::policy::Actor;
+use crate::record::{
+    Action, Body, Encoding, IdempotencyMark, KeyRecord, NewKey, Slot, State, ValidNewKey,
+};
+use crate::store::{Change, Expect, OwnerCap};
+use crate::timestamp::Timestamp;
+use crate::token::{KeyId, Secret, assemble, generate};
+
+/// How many ids are tried before an issue gives up: one collision is expected among
+/// a billion keys, and two in a row never.
+const ATTEMPTS: u8 = 8;
+
+impl KeyService {
+    /// Issues a key. The answer holds the only copy of its secret.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with `new` at once; no permission `api.key.create`; a
+    /// key that would have more than the actor; the actor's cap on live keys; a
+    /// request that was carried out before, by its idempotency key; the store's own.
+    pub async fn issue(&self, actor: &Actor, new: NewKey) -> Result<IssuedKey, ManageError> {
+        self.permit(actor, "api.key.create")?;
+        let repeat = self.repeat(actor, &new)?;
+        let mut attempt = 0;
+        if let Some(repeat) = &repeat {
+            attempt = self.first_free(repeat, 0).await?;
+        }
+        let now = self.now();
+        let mut body = self.new_body(actor, new, now)?;
+        body.idempotency = repeat.as_ref().map(|repeat| repeat.mark.clone());
+        loop {
+            let (drawn, secret) = generate(&mut &self.0.entropy, 0)?;
+            let random = repeat.as_ref().map_or(drawn, |repeat| repeat.random(attempt));
+            body.id = self.0.scheme.ids(random).next().unwrap_or(body.id);
+            body.slots = [Some(self.slot(&body, &secret, now)?), None];
+            match self.insert(actor, &body, Action::Issued, now).await {
+                Ok(record) => {
+                    let key = assemble(&body.prefix, body.id, &secret);
+                    return Ok(IssuedKey::new(key, self.changed(&record).await));
+                }
+                Err(ManageError::Store(error))
+                    if error.kind() == StoreErrorKind::AlreadyExists && attempt < ATTEMPTS =>
+                {
+                    attempt = match &repeat {
+                        Some(repeat) => self.first_free(repeat, attempt).await?,
+                        None => attempt + 1,
+                    };
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// A record with everything but its id and its secret.
+    pub(super) fn new_body(
+        &self,
+        actor: &Actor,
+        new: NewKey,
+        now: Timestamp,
+    ) -> Result<Body, ManageError> {
+        let owner = actor.sole_owner();
+        let valid = new.validate(owner, now)?;
+        let place = self.0.scheme.choose(valid.environment, valid.prefix)?;
+        let ValidNewKey { name, owner, grants, not_before, expires_at, metadata, .. } = valid;
+        let body = Body {
+            encoding: Encoding::V1,
+            id: KeyId::from_bytes([0; 10]),
+            version: 1,
+            revision: 1,
+            prefix: place.prefix,
+            environment: place.environment,
+            owner,
+            name,
+            state: State::Enabled,
+            created_at: now,
+            created_by: actor.name().into(),
+            not_before,
+            expires_at,
+            rotated_at: None,
+            grants,
+            metadata,
+            slots: [None, None],
+            idempotency: None,
+            seal: None,
+        };
+        self.check_limits(&body)?;
+        self.check_excess(actor, &body)?;
+        Ok(body)
+    }
+
+    /// Refuses what the actor does not have itself.
+    pub(super) fn check_excess(&self, actor: &Actor, body: &Body) -> Result<(), ManageError> {
+        let mut excess = actor.excess(body, &self.roles());
+        if !actor.manages(&body.owner) {
+            excess.push(FieldError::new("owner", &body.owner, "must be the actor's"));
+        }
+        if excess.is_empty() { Ok(()) } else { Err(ManageError::GrantExceedsActor(excess)) }
+    }
+
+    /// Refuses strict limits when there is nowhere to count them.
+    pub(super) fn check_limits(&self, body: &Body) -> Result<(), ManageError> {
+        if body.grants.limits.has_shared() && self.0.limit_store.is_none() {
+            let rule = "must be counted locally: this service has no limit store";
+            return Err(FieldError::unshown("rate_limits", rule).into());
+        }
+        Ok(())
+    }
+
+    /// The credential of a secret that was just made.
+    pub(super) fn slot(
+        &self,
+        body: &Body,
+        secret: &Secret,
+        now: Timestamp,
+    ) -> Result<Slot, ManageError> {
+        let scheme = &self.0.scheme;
+        let prefix = scheme.prefix_at(body.prefix.as_str().as_bytes());
+        let made = scheme.current().zip(prefix).and_then(|(keys, prefix)| {
+            Some((keys.id, keys.auth(prefix, body.id, secret.as_bytes())?))
+        });
+        let (pepper, tag) = made.ok_or_else(|| {
+            let rule = "must be one of the scheme's: add it as a retired prefix";
+            FieldError::new("prefix", body.prefix.as_str(), rule)
+        })?;
+        Ok(Slot { imported: None, tag, pepper, issued_at: now, valid_until: None })
+    }
+
+    /// Seals and commits a new record, within the actor's cap.
+    pub(super) async fn insert(
+        &self,
+        actor: &Actor,
+        body: &Body,
+        action: Action,
+        now: Timestamp,
+    ) -> Result<KeyRecord, ManageError> {
+        let record = KeyRecord::proven(self.0.scheme.sealed(body.clone()));
+        let event = self.event(actor, action, body, now)?;
+        let cap = actor.cap().map(|max| OwnerCap { max, now });
+        let change = Change {
+            record: record.clone(),
+            expect: Expect::Absent { cap },
+            event: Some(event.clone()),
+        };
+        match self.0.store.commit(change).await {
+            Ok(()) => {
+                self.announce(&event);
+                Ok(record)
+            }
+            Err(error) if error.kind() == StoreErrorKind::OwnerCapReached => {
+                Err(ManageError::KeyLimitReached { max: actor.cap().unwrap_or_default() })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What marks this request, if the caller gave an idempotency key.
+    fn repeat(&self, actor: &Actor, new: &NewKey) -> Result<Option<Repeat>, ManageError> {
+        let Some(key) = new.repeat_key()? else { return Ok(None) };
+        let owner = new.owner_or(actor.sole_owner());
+        if !actor.manages(owner) {
+            return Ok(None);
+        }
+        let request = serde_json::to_vec(new).unwrap_or_default();
+        let realm = self.0.scheme.realm_name();
+        let mark = IdempotencyMark {
+            key: hash(&["keyward/v1/idem-key", realm, owner, actor.name(), key].map(str::as_bytes)),
+            request: Sha256::digest(&request).into(),
+        };
+        let parts = ["keyward/v1/idem", realm, owner, actor.name(), key].map(str::to_owned);
+        Ok(Some(Repeat { parts, mark }))
+    }
+
+    /// The first attempt from `from` on whose id no other request has taken.
+    async fn first_free(&self, repeat: &Repeat, from: u8) -> Result<u8, ManageError> {
+        for attempt in from..ATTEMPTS {
+            let mut taken = false;
+            for id in self.0.scheme.ids(repeat.random(attempt)) {
+                let Some(record) = self.0.store.get(id).await? else { continue };
+                taken = true;
+                match record.body().and_then(|body| body.idempotency.as_ref()) {
+                    Some(mark) if mark.key == repeat.mark.key => {
+                        if mark.request != repeat.mark.request {
+                            return Err(ManageError::IdempotencyMismatch);
+                        }
+                        let view = self.view(&record, self.now()).await;
+                        return Err(ManageError::AlreadyIssued(Box::new(view)));
+                    }
+                    _ => {}
+                }
+            }
+            if !taken {
+                return Ok(attempt);
+            }
+        }
+        Ok(ATTEMPTS)
+    }
+}
+
+/// A request that may be a repeated one.
+struct Repeat {
+    parts: [String; 5],
+    mark: IdempotencyMark,
+}
+
+impl Repeat {
+    /// The random part of the id at an attempt: 60 bits.
+    fn random(&self, attempt: u8) -> u64 {
+        let mut parts: Vec<&[u8]> = self.parts.iter().map(String::as_bytes).collect();
+        let attempt = [attempt];
+        parts.push(&attempt);
+        let first = hash(&parts).first_chunk().copied().unwrap_or_default();
+        u64::from_be_bytes(first) >> 4
+    }
+}
+
+/// SHA-256 over parts, each with its length.
+fn hash(parts: &[&[u8]]) -> [u8; 32] {
+    let mut message = Vec::new();
+    for part in parts {
+        crate::mac::write_lv(&mut message, part);
+    }
+    Sha256::digest(&message).into()
+}

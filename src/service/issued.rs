@@ -1,0 +1,100 @@
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::record::KeyView;
+use crate::timestamp::Timestamp;
+use crate::token::ApiKey;
+
+/// A secret that was just made, and the key it belongs to.
+///
+/// It is the only time the secret can be seen: show it once, keep it nowhere.
+#[must_use = "the secret can't be had again"]
+pub struct IssuedKey {
+    key: ApiKey,
+    changed: Changed,
+}
+
+impl IssuedKey {
+    pub(super) fn new(key: ApiKey, changed: Changed) -> Self {
+        Self { key, changed }
+    }
+
+    /// The key, as lists show it.
+    pub fn view(&self) -> &KeyView {
+        &self.changed.key
+    }
+
+    /// When every node knows of it, and of the end of any older secret.
+    pub fn everywhere_by(&self) -> Timestamp {
+        self.changed.everywhere_by
+    }
+
+    /// The secret itself; it can be taken once.
+    pub fn into_key(self) -> ApiKey {
+        self.key
+    }
+}
+
+impl fmt::Debug for IssuedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IssuedKey").field("id", &self.view().id).finish_non_exhaustive()
+    }
+}
+
+/// The receipt of a change.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Changed {
+    /// The key after it.
+    pub key: KeyView,
+    /// When it is in effect on every node. Without a cache that is at once.
+    pub everywhere_by: Timestamp,
+}
+
+/// What [`KeyService::compromised`](crate::KeyService::compromised) did and found.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Compromised {
+    /// The key with its new secret.
+    pub issued: IssuedKey,
+    /// The keys that this key has issued, revoked ones included: who stole it may hold
+    /// their secrets.
+    pub issued_by_it: Vec<KeyView>,
+}
+
+/// How a rotation treats the old secrets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rotation {
+    pub(super) grace: std::time::Duration,
+    pub(super) replace_older: bool,
+}
+
+impl Rotation {
+    /// The present secret stays valid for this long, and never beyond the key's expiry.
+    pub fn grace(grace: std::time::Duration) -> Self {
+        Self { grace, replace_older: false }
+    }
+
+    /// If a rotation is running already, ends the older of its two secrets at once.
+    #[must_use]
+    pub fn replacing_older(self) -> Self {
+        Self { replace_older: true, ..self }
+    }
+}
+
+impl From<std::time::Duration> for Rotation {
+    fn from(grace: std::time::Duration) -> Self {
+        Self::grace(grace)
+    }
+}
+
+/// One page of a list.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Page<T> {
+    /// The items.
+    pub data: Vec<T>,
+    /// Where the next page starts, for [`KeyQuery::cursor`](crate::KeyQuery::cursor);
+    /// `None` at the end.
+    pub next: Option<String>,
+}

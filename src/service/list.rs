@@ -1,0 +1,105 @@
+use super::issued::Page;
+use super::{KeyService, ManageError, cursor};
+use crate::error::FieldError;
+use crate::policy::Actor;
+use crate::record::{Event, KeyRecord, KeyView};
+use crate::store::{KeyQuery, ListPosition, LogQuery};
+use crate::token::KeyId;
+
+/// The most keys on one page.
+const LONGEST_PAGE: usize = 1_000;
+
+impl KeyService {
+    /// One key.
+    ///
+    /// # Errors
+    ///
+    /// No such key, or another owner's; no permission `api.key.view`; the store's own.
+    pub async fn get(&self, actor: &Actor, id: KeyId) -> Result<KeyView, ManageError> {
+        self.permit(actor, "api.key.view")?;
+        let record = self.record(actor, id).await?;
+        Ok(self.view(&record, self.now()).await)
+    }
+
+    /// A page of the actor's keys, newest first; revoked ones only if asked for.
+    ///
+    /// A key that exists during the whole walk from page to page comes exactly once.
+    ///
+    /// # Errors
+    ///
+    /// A limit that is not 1 to 1,000; no permission `api.key.view`; the store's own.
+    pub async fn list(
+        &self,
+        actor: &Actor,
+        query: &KeyQuery,
+    ) -> Result<Page<KeyView>, ManageError> {
+        self.permit(actor, "api.key.view")?;
+        if !(1..=LONGEST_PAGE).contains(&query.limit) {
+            let rule = format!("must be 1 to {LONGEST_PAGE}");
+            return Err(FieldError::new("limit", &query.limit.to_string(), rule).into());
+        }
+        let Some(query) = within(actor, query) else {
+            return Ok(Page { data: Vec::new(), next: None });
+        };
+        self.flush().await?;
+        let records = self.0.store.list(&query).await?;
+        let ids: Vec<KeyId> = records.iter().map(KeyRecord::id).collect();
+        let usage = self.0.store.usage(&ids).await?;
+        let now = self.now();
+        let full = records.len() >= query.limit;
+        let next =
+            records.last().filter(|_| full).map(|last| cursor::write(ListPosition::of(last)));
+        let data = records.iter().map(|record| record.view(usage.get(&record.id()), now)).collect();
+        Ok(Page { data, next })
+    }
+
+    /// What has been done to a key, newest first: its audit trail.
+    ///
+    /// # Errors
+    ///
+    /// No such key; no permission `api.key.view`; the store's own.
+    pub async fn events(&self, actor: &Actor, id: KeyId) -> Result<Vec<Event>, ManageError> {
+        self.permit(actor, "api.key.view")?;
+        self.record(actor, id).await?;
+        let mut events = Vec::new();
+        let mut before = u64::MAX;
+        loop {
+            let query = LogQuery::before(before).key(id).limit(LONGEST_PAGE);
+            let page = self.0.store.log(&query).await?;
+            let full = page.len() >= LONGEST_PAGE;
+            before = page.last().map_or(0, |(position, _)| *position);
+            events.extend(page.into_iter().map(|(_, event)| event));
+            if !full {
+                return Ok(events);
+            }
+        }
+    }
+
+    /// Visits every record that a query gives, page by page.
+    pub(super) async fn walk(
+        &self,
+        query: KeyQuery,
+        mut visit: impl FnMut(&KeyRecord),
+    ) -> Result<(), ManageError> {
+        let mut query = query.limit(LONGEST_PAGE);
+        loop {
+            let records = self.0.store.list(&query).await?;
+            records.iter().for_each(&mut visit);
+            match records.last() {
+                Some(last) if records.len() >= query.limit => {
+                    query = query.after(ListPosition::of(last));
+                }
+                _ => return Ok(()),
+            }
+        }
+    }
+}
+
+/// The query, cut down to what the actor may see; `None` if that is nothing.
+pub(super) fn within(actor: &Actor, query: &KeyQuery) -> Option<KeyQuery> {
+    match (actor.sole_owner(), query.owner.as_deref()) {
+        (Some(own), None) => Some(query.clone().owner(own)),
+        (_, Some(asked)) => actor.manages(asked).then(|| query.clone()),
+        (None, None) => actor.manages("").then(|| query.clone()),
+    }
+}

@@ -1,0 +1,129 @@
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::KeyService;
+use crate::error::StoreError;
+use crate::record::{Body, KeyRecord};
+use crate::store::{Change, Expect};
+use crate::timestamp::Timestamp;
+use crate::token::KeyId;
+use crate::verify::{Authentic, Challenge, Retag};
+
+/// The most tags that wait to be written under the current pepper.
+const MOST_RETAGS: usize = 10_000;
+/// The most of them that one pass writes.
+const RETAGS_PER_PASS: usize = 100;
+
+/// What [`KeyService::maintain`] remembers between passes.
+pub(super) struct Upkeep {
+    flush_every: Duration,
+    flushed: AtomicI64,
+    retags: Mutex<HashMap<(KeyId, usize), Retag>>,
+}
+
+/// What one pass of [`KeyService::maintain`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Maintained {
+    /// Usage deltas written to the store.
+    pub flushed: usize,
+    /// Tags rewritten under the current pepper.
+    pub retagged: usize,
+}
+
+impl Upkeep {
+    pub(super) fn new(flush_every: Duration) -> Self {
+        Self { flush_every, flushed: AtomicI64::new(i64::MIN), retags: Mutex::default() }
+    }
+
+    /// Makes the tag that a key should have under the current pepper, while the secret
+    /// is at hand, and keeps the tag only.
+    #[cold]
+    pub(super) fn queue(&self, challenge: &Challenge<'_>, authentic: &Authentic<'_>) {
+        let place = (authentic.record.id(), authentic.slot);
+        if self.retags().contains_key(&place) {
+            return;
+        }
+        if let Some(retag) = challenge.retag(authentic) {
+            let mut retags = self.retags();
+            if retags.len() < MOST_RETAGS {
+                retags.insert(place, retag);
+            }
+        }
+    }
+
+    fn retags(&self) -> MutexGuard<'_, HashMap<(KeyId, usize), Retag>> {
+        self.retags.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn some_retags(&self) -> Vec<Retag> {
+        let mut retags = self.retags();
+        let places: Vec<_> = retags.keys().take(RETAGS_PER_PASS).copied().collect();
+        places.iter().filter_map(|place| retags.remove(place)).collect()
+    }
+
+    fn is_flush_due(&self, now: Timestamp) -> bool {
+        let last = Timestamp::from_micros(self.flushed.load(Ordering::Relaxed));
+        let due = last.saturating_add(self.flush_every) <= now || now < last;
+        if due {
+            self.flushed.store(now.as_micros(), Ordering::Relaxed);
+        }
+        due
+    }
+}
+
+impl KeyService {
+    /// One pass of upkeep: writes usage when it is due, rewrites tags under the current
+    /// pepper at a bounded rate, and forgets idle counters. Call it each second.
+    ///
+    /// # Errors
+    ///
+    /// The store's own; nothing is lost, and the next pass goes on.
+    pub async fn maintain(&self) -> Result<Maintained, StoreError> {
+        let mut done = Maintained::default();
+        let now = self.now();
+        if self.0.upkeep.is_flush_due(now) {
+            done.flushed = self.flush().await?;
+            self.0.usage.forget_idle();
+            self.0.limits.prune(now);
+        }
+        for retag in self.0.upkeep.some_retags() {
+            done.retagged += usize::from(self.write_tag(&retag).await?);
+        }
+        Ok(done)
+    }
+
+    /// Puts a tag in the place of the old one, if that is still there. No event: both
+    /// tags prove the same secret, so nobody needs to hear of it.
+    async fn write_tag(&self, retag: &Retag) -> Result<bool, StoreError> {
+        let Some(record) = self.0.store.get(retag.id).await? else { return Ok(false) };
+        let Ok(body) = self.believed(&record) else { return Ok(false) };
+        let mut after = body.clone();
+        match after.slots.get_mut(retag.slot).and_then(Option::as_mut) {
+            Some(slot) if slot.tag == retag.old => {
+                slot.tag = retag.new;
+                slot.pepper = retag.pepper;
+            }
+            _ => return Ok(false),
+        }
+        self.replace(body, after).await
+    }
+
+    /// Commits a record that differs in tags or seal only; `false` if it has changed
+    /// meanwhile.
+    pub(super) async fn replace(&self, before: &Body, mut after: Body) -> Result<bool, StoreError> {
+        after.version = before.version.saturating_add(1);
+        let change = Change {
+            record: KeyRecord::proven(self.0.scheme.sealed(after)),
+            expect: Expect::Version(before.version),
+            event: None,
+        };
+        match self.0.store.commit(change).await {
+            Ok(()) => Ok(true),
+            Err(error) if super::error::lost_race(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}

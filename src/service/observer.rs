@@ -1,0 +1,43 @@
+use crate::policy::Deny;
+use crate::record::Event;
+use crate::token::KeyId;
+use crate::verify::{Verified, VerifyError};
+
+/// Hears of every verification and every change, as it happens.
+///
+/// # Contract
+///
+/// Calls come on the request's own thread: be quick, don't block, don't panic.
+/// Nothing that is passed holds a secret.
+pub trait Observer: Send + Sync + 'static {
+    /// A verification ended.
+    fn verified(&self, outcome: &Outcome<'_>) {
+        let _ = outcome;
+    }
+
+    /// A change was committed.
+    fn changed(&self, event: &Event) {
+        let _ = event;
+    }
+}
+
+/// How a verification ended.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Outcome<'a> {
+    /// The key that was named, if the presented string named one.
+    pub key: Option<KeyId>,
+    /// What was answered.
+    pub result: Result<&'a Verified, &'a VerifyError>,
+}
+
+impl Outcome<'_> {
+    /// Whether the caller proved to hold the key's secret. Nothing may be done to a
+    /// key because of an outcome that is not authenticated: anybody can cause it.
+    pub fn is_authenticated(&self) -> bool {
+        match self.result {
+            Ok(_) => true,
+            Err(error) => error.deny().is_some_and(Deny::is_authenticated),
+        }
+    }
+}

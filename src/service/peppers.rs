@@ -1,0 +1,173 @@
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{KeyService, ManageError};
+use crate::mac::{PepperId, PepperRing};
+use crate::policy::Actor;
+use crate::record::KeyRecord;
+use crate::store::{KeyQuery, ListPosition};
+
+/// How much each pepper is still needed for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PepperReport {
+    /// By fingerprint, those that are in use and those of the ring.
+    pub peppers: BTreeMap<PepperId, PepperUse>,
+    /// Records that can't be read, whose peppers are unknown.
+    pub unreadable: u64,
+}
+
+/// What one pepper is needed for. Revoked keys count by their seal only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PepperUse {
+    /// Native secrets whose tags are under it.
+    pub tags: u64,
+    /// Imported secrets whose tags are under it.
+    pub imports: u64,
+    /// Records whose seal is under it.
+    pub seals: u64,
+}
+
+impl PepperUse {
+    /// Whether nothing needs it any more.
+    pub const fn is_unused(&self) -> bool {
+        self.tags == 0 && self.imports == 0 && self.seals == 0
+    }
+}
+
+impl PepperReport {
+    /// The fingerprints that are in use.
+    pub fn in_use(&self) -> impl Iterator<Item = PepperId> {
+        self.peppers.iter().filter(|(_, used)| !used.is_unused()).map(|(pepper, _)| *pepper)
+    }
+
+    pub(super) fn count(&mut self, record: &KeyRecord) {
+        let Some(body) = record.body() else {
+            self.unreadable += 1;
+            return;
+        };
+        if let Some(seal) = &body.seal {
+            self.peppers.entry(seal.pepper).or_default().seals += 1;
+        }
+        if matches!(body.state, crate::record::State::Revoked { .. }) {
+            return;
+        }
+        for slot in body.slots.iter().flatten() {
+            let used = self.peppers.entry(slot.pepper).or_default();
+            match slot.imported {
+                Some(_) => used.imports += 1,
+                None => used.tags += 1,
+            }
+        }
+    }
+}
+
+/// What [`KeyService::reseal_all`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Resealed {
+    /// Records that are under the current pepper now.
+    pub resealed: u64,
+    /// Records that were so already.
+    pub current: u64,
+    /// Records whose seal is broken or can't be checked; they were left alone.
+    pub refused: Vec<crate::token::KeyId>,
+}
+
+impl KeyService {
+    /// Counts what each pepper is needed for, by reading every record.
+    ///
+    /// # Errors
+    ///
+    /// The store's own.
+    pub async fn pepper_report(&self) -> Result<PepperReport, ManageError> {
+        let mut report = PepperReport::default();
+        for (pepper, _) in self.0.scheme.peppers() {
+            report.peppers.entry(pepper).or_default();
+        }
+        self.walk(KeyQuery::new().with_revoked(), |record| report.count(record)).await?;
+        Ok(report)
+    }
+
+    /// Checks that every pepper in use is in the scheme's ring: call it at start.
+    ///
+    /// # Errors
+    ///
+    /// [`ManageError::PepperInUse`] with the fingerprints of those that are missing:
+    /// their keys would all be unavailable. The store's own.
+    pub async fn check_peppers(&self) -> Result<PepperReport, ManageError> {
+        let known: Vec<PepperId> = self.0.scheme.peppers().map(|(pepper, _)| pepper).collect();
+        self.missing_from(&known).await
+    }
+
+    /// Checks that a ring holds every pepper in use: call it before one is retired.
+    ///
+    /// # Errors
+    ///
+    /// [`ManageError::PepperInUse`] with the fingerprints that the ring lacks. The
+    /// store's own.
+    pub async fn check_ring(&self, ring: &PepperRing) -> Result<PepperReport, ManageError> {
+        let known: Vec<PepperId> = ring.ids().map(|(pepper, _)| pepper).collect();
+        self.missing_from(&known).await
+    }
+
+    /// Puts every record's seal under the current pepper. It needs no secret; tags stay
+    /// until their keys are next used.
+    ///
+    /// # Errors
+    ///
+    /// An actor who doesn't manage every owner's keys; no permission
+    /// `api.key.update`; the store's own.
+    pub async fn reseal_all(&self, actor: &Actor) -> Result<Resealed, ManageError> {
+        self.permit(actor, "api.key.update")?;
+        if !actor.manages("") {
+            return Err(ManageError::Forbidden { permission: "api.key.update" });
+        }
+        let mut done = Resealed::default();
+        let mut query = KeyQuery::new().with_revoked().limit(1_000);
+        loop {
+            let records = self.0.store.list(&query).await?;
+            for record in &records {
+                self.reseal(record, &mut done).await?;
+            }
+            match records.last() {
+                Some(last) if records.len() >= query.limit => {
+                    query = query.after(ListPosition::of(last));
+                }
+                _ => return Ok(done),
+            }
+        }
+    }
+
+    /// Reseals one record, again if it changes meanwhile.
+    async fn reseal(&self, record: &KeyRecord, done: &mut Resealed) -> Result<(), ManageError> {
+        let mut record = record.clone();
+        loop {
+            let Ok(body) = self.believed(&record) else {
+                done.refused.push(record.id());
+                return Ok(());
+            };
+            let current = self.0.scheme.current().map(|keys| keys.id);
+            if body.seal.as_ref().map(|seal| seal.pepper) == current {
+                done.current += 1;
+                return Ok(());
+            }
+            if self.replace(body, body.clone()).await? {
+                done.resealed += 1;
+                return Ok(());
+            }
+            match self.0.store.get(record.id()).await? {
+                Some(newer) => record = newer,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn missing_from(&self, known: &[PepperId]) -> Result<PepperReport, ManageError> {
+        let report = self.pepper_report().await?;
+        let missing: Vec<_> = report.in_use().filter(|pepper| !known.contains(pepper)).collect();
+        if missing.is_empty() { Ok(report) } else { Err(ManageError::PepperInUse(missing)) }
+    }
+}

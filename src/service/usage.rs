@@ -1,0 +1,172 @@
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use super::{KeyService, ManageError};
+use crate::error::StoreError;
+use crate::policy::Actor;
+use crate::record::{Counted, KeyRecord, Usage, UsageCell, UsageDelta};
+use crate::timestamp::Timestamp;
+use crate::token::KeyId;
+
+/// The most keys whose uses wait for a flush, and the most deltas of past hours.
+const MOST: usize = 1 << 20;
+
+/// Uses that the store has not been told of.
+pub(super) struct UsageBuffer {
+    id: u64,
+    cells: RwLock<HashMap<KeyId, Arc<UsageCell>>>,
+    waiting: Mutex<Waiting>,
+    dropped: AtomicU64,
+}
+
+#[derive(Default)]
+struct Waiting {
+    cells: Vec<Arc<UsageCell>>,
+    deltas: Vec<UsageDelta>,
+}
+
+impl UsageBuffer {
+    pub(super) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            cells: RwLock::default(),
+            waiting: Mutex::default(),
+            dropped: AtomicU64::new(0),
+        }
+    }
+
+    /// Counts one use. The record's handle remembers the cell.
+    #[inline]
+    pub(super) fn count(
+        &self,
+        record: &KeyRecord,
+        slot: usize,
+        now: Timestamp,
+        client: Option<IpAddr>,
+    ) {
+        match record.usage_cell().get() {
+            Some(cell) if cell.owner() == self.id => self.count_in(cell, slot, now, client),
+            _ => match self.cell(record) {
+                Some(cell) => self.count_in(&cell, slot, now, client),
+                None => {
+                    self.dropped.fetch_add(1, Ordering::Relaxed);
+                }
+            },
+        }
+    }
+
+    #[inline]
+    fn count_in(&self, cell: &Arc<UsageCell>, slot: usize, now: Timestamp, client: Option<IpAddr>) {
+        match cell.count(slot, now, client) {
+            Counted::Again => {}
+            Counted::First => self.waiting().cells.push(Arc::clone(cell)),
+            Counted::HourEnded(delta) => self.keep(delta),
+        }
+    }
+
+    #[cold]
+    fn cell(&self, record: &KeyRecord) -> Option<Arc<UsageCell>> {
+        let id = record.id();
+        let known = self.cells.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+        let cell = known.or_else(|| self.new_cell(id))?;
+        let _ = record.usage_cell().set(Arc::clone(&cell));
+        Some(cell)
+    }
+
+    fn new_cell(&self, id: KeyId) -> Option<Arc<UsageCell>> {
+        let mut cells = self.cells.write().unwrap_or_else(PoisonError::into_inner);
+        if cells.len() >= MOST && !cells.contains_key(&id) {
+            return None;
+        }
+        Some(Arc::clone(cells.entry(id).or_insert_with(|| Arc::new(UsageCell::new(id, self.id)))))
+    }
+
+    /// Everything that waits, taken out.
+    fn take(&self) -> Vec<UsageDelta> {
+        let Waiting { cells, mut deltas } = std::mem::take(&mut *self.waiting());
+        deltas.extend(cells.iter().filter_map(|cell| cell.take()));
+        deltas
+    }
+
+    /// Puts back what could not be written.
+    fn put_back(&self, deltas: Vec<UsageDelta>) {
+        for delta in deltas {
+            self.keep(delta);
+        }
+    }
+
+    fn keep(&self, delta: UsageDelta) {
+        let mut waiting = self.waiting();
+        if waiting.deltas.len() < MOST {
+            waiting.deltas.push(delta);
+        } else {
+            self.dropped.fetch_add(delta.uses(), Ordering::Relaxed);
+        }
+    }
+
+    /// Drops the cells that no record's handle remembers and that hold nothing.
+    pub(super) fn forget_idle(&self) {
+        let mut cells = self.cells.write().unwrap_or_else(PoisonError::into_inner);
+        cells.retain(|_, cell| Arc::strong_count(cell) > 1);
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The most deltas that go to the store in one call.
+const BATCH: usize = 1_000;
+
+impl KeyService {
+    /// Writes every use counted so far to the store: call it before the process ends.
+    ///
+    /// # Errors
+    ///
+    /// The store's own; what was not written is kept for the next time.
+    pub async fn flush(&self) -> Result<usize, StoreError> {
+        let mut unwritten = Unwritten { buffer: &self.0.usage, deltas: self.0.usage.take() };
+        let mut written = 0;
+        while !unwritten.deltas.is_empty() {
+            let rest = unwritten.deltas.len().saturating_sub(BATCH);
+            let batch = unwritten.deltas.get(rest..).unwrap_or_default();
+            self.0.store.add(batch).await?;
+            written += batch.len();
+            unwritten.deltas.truncate(rest);
+        }
+        Ok(written)
+    }
+
+    /// How many uses were not counted because the buffer was full.
+    pub fn dropped_uses(&self) -> u64 {
+        self.0.usage.dropped.load(Ordering::Relaxed)
+    }
+
+    /// How a key has been used: in all, by secret, and by hour.
+    ///
+    /// # Errors
+    ///
+    /// No such key, no permission `api.key.view`, or the store's own.
+    pub async fn usage(&self, actor: &Actor, id: KeyId) -> Result<Usage, ManageError> {
+        self.permit(actor, "api.key.view")?;
+        self.record(actor, id).await?;
+        self.flush().await?;
+        let mut usage = self.0.store.usage(&[id]).await?;
+        Ok(usage.remove(&id).unwrap_or_default())
+    }
+}
+
+/// Deltas that go back into the buffer if the flush fails or is dropped.
+struct Unwritten<'a> {
+    buffer: &'a UsageBuffer,
+    deltas: Vec<UsageDelta>,
+}
+
+impl Drop for Unwritten<'_> {
+    fn drop(&mut self) {
+        self.buffer.put_back(std::mem::take(&mut self.deltas));
+    }
+}

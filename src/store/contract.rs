@@ -1,0 +1,125 @@
+use std::collections::HashMap;
+use std::future::Future;
+
+use super::query::{KeyQuery, LogQuery};
+use crate::error::StoreError;
+use crate::record::{Event, KeyRecord, Usage, UsageDelta};
+use crate::timestamp::Timestamp;
+use crate::token::KeyId;
+
+/// Where keys are kept.
+///
+/// # Contract
+///
+/// The clauses C1 to C13 of the [module](crate::store) hold. The store judges
+/// nothing, reads no clock and invents no version: what it needs is in the
+/// arguments.
+///
+/// # Clone
+///
+/// A clone is a handle to the same keys.
+///
+/// # Wrappers
+///
+/// [`KeyService`](crate::KeyService) takes any store; where one value must hold
+/// stores of several types, use [`SharedKeyStore`](crate::SharedKeyStore).
+pub trait KeyStore: Send + Sync + 'static {
+    /// The record with this id.
+    ///
+    /// - It sees every commit that was awaited before, on any clone (C5).
+    /// - No row is `Ok(None)`.
+    ///
+    /// # Errors
+    ///
+    /// The store can't be read. A row whose document is damaged is no error:
+    /// [`KeyRecord::from_row`] takes it.
+    fn get(&self, id: KeyId) -> impl Future<Output = Result<Option<KeyRecord>, StoreError>> + Send;
+
+    /// Checks what the change expects, writes its record, and appends its event, in
+    /// one step that happens wholly or not at all, also if the future is dropped
+    /// (C6). It is the only write.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` (C1), `Conflict` (C3) and `OwnerCapReached` (C11) change
+    /// nothing; after `Unavailable` the outcome is unknown.
+    fn commit(&self, change: Change) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Records that [`KeyQuery::matches`], newest first by (`created_at`, id), at most
+    /// `limit` of them (C8).
+    ///
+    /// # Errors
+    ///
+    /// The store can't be read.
+    fn list(
+        &self,
+        query: &KeyQuery,
+    ) -> impl Future<Output = Result<Vec<KeyRecord>, StoreError>> + Send;
+
+    /// Entries of the log with their positions, as [`LogQuery`] asks (C12, C13).
+    ///
+    /// # Errors
+    ///
+    /// The store can't be read.
+    fn log(
+        &self,
+        query: &LogQuery,
+    ) -> impl Future<Output = Result<Vec<(u64, Event)>, StoreError>> + Send;
+}
+
+/// Where it is kept how keys are used: lossy, commutative, apart from the records.
+///
+/// # Contract
+///
+/// Deltas add up in any order ([`Usage::add`] is the model), instants only move
+/// forward, and nothing here touches a record or its version.
+pub trait UsageStore: Send + Sync + 'static {
+    /// Adds what was counted since the last time.
+    ///
+    /// # Errors
+    ///
+    /// The store can't be written; the caller keeps the batch and tries again.
+    fn add(&self, batch: &[UsageDelta]) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// How these keys have been used; those never used are left out.
+    ///
+    /// # Errors
+    ///
+    /// The store can't be read.
+    fn usage(
+        &self,
+        keys: &[KeyId],
+    ) -> impl Future<Output = Result<HashMap<KeyId, Usage>, StoreError>> + Send;
+}
+
+/// A change to one record.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The record to write, version included.
+    pub record: KeyRecord,
+    /// What must hold before.
+    pub expect: Expect,
+    /// What to append to the log, if anything.
+    pub event: Option<Event>,
+}
+
+/// What a [`Change`] expects of the row it writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// There is none, and the owner has room for one more live key.
+    Absent {
+        /// How many live keys the record's owner may have, this one included.
+        cap: Option<OwnerCap>,
+    },
+    /// There is one with this version.
+    Version(u64),
+}
+
+/// How many live keys an owner may have, at an instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnerCap {
+    /// The most.
+    pub max: u32,
+    /// The instant at which [`KeyRecord::is_live`] is asked.
+    pub now: Timestamp,
+}

@@ -1,0 +1,178 @@
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use super::contract::{Change, Expect, KeyStore, UsageStore};
+use super::query::{KeyQuery, ListPosition, LogOrder, LogQuery};
+use crate::error::{StoreError, StoreErrorKind};
+use crate::record::{Event, KeyRecord, Usage, UsageDelta};
+use crate::token::KeyId;
+
+/// Keys in this process's memory, gone when it ends: for tests, and for hosts that
+/// fill it themselves.
+///
+/// Reads take one of 64 locks, writes one for all. Clones share their keys.
+#[derive(Clone, Default)]
+pub struct MemoryStore(Arc<Inner>);
+
+const SHARDS: usize = 64;
+
+type Shard = RwLock<HashMap<KeyId, KeyRecord>>;
+
+struct Inner {
+    shards: [Shard; SHARDS],
+    written: Mutex<Written>,
+    usage: Mutex<HashMap<KeyId, Usage>>,
+}
+
+/// What only writers and lists need.
+#[derive(Default)]
+struct Written {
+    order: BTreeSet<ListPosition>,
+    owners: BTreeMap<Box<str>, BTreeSet<ListPosition>>,
+    log: Vec<Event>,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        Self {
+            shards: std::array::from_fn(|_| Shard::default()),
+            written: Mutex::default(),
+            usage: Mutex::default(),
+        }
+    }
+}
+
+impl MemoryStore {
+    /// A store without keys.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn find(&self, id: KeyId) -> Option<KeyRecord> {
+        let shard = self.0.shard(id)?.read().unwrap_or_else(PoisonError::into_inner);
+        shard.get(&id).cloned()
+    }
+}
+
+impl Inner {
+    fn shard(&self, id: KeyId) -> Option<&Shard> {
+        let [first, ..] = id.as_bytes();
+        self.shards.get(usize::from(*first) % SHARDS)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl KeyStore for MemoryStore {
+    async fn get(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {
+        Ok(self.find(id))
+    }
+
+    async fn commit(&self, change: Change) -> Result<(), StoreError> {
+        let mut written = lock(&self.0.written);
+        let record = &change.record;
+        let before = self.find(record.id());
+        match (change.expect, &before) {
+            (Expect::Absent { .. }, Some(_)) => {
+                return Err(StoreError::new(StoreErrorKind::AlreadyExists));
+            }
+            (Expect::Absent { cap: Some(cap) }, None) => {
+                let live = written.owners.get(record.owner()).into_iter().flatten();
+                let live = live.filter(|at| self.find(at.id).is_some_and(|r| r.is_live(cap.now)));
+                if live.count() >= cap.max as usize {
+                    return Err(StoreError::new(StoreErrorKind::OwnerCapReached));
+                }
+            }
+            (Expect::Absent { cap: None }, None) => {}
+            (Expect::Version(version), Some(before)) if before.version() == version => {}
+            (Expect::Version(_), _) => return Err(StoreError::new(StoreErrorKind::Conflict)),
+        }
+        if let Some(before) = &before {
+            written.forget(before);
+        }
+        written.remember(record);
+        written.log.extend(change.event);
+        if let Some(shard) = self.0.shard(record.id()) {
+            shard
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(record.id(), change.record);
+        }
+        Ok(())
+    }
+
+    async fn list(&self, query: &KeyQuery) -> Result<Vec<KeyRecord>, StoreError> {
+        let written = lock(&self.0.written);
+        let end = query.after.unwrap_or(ListPosition::LAST);
+        let positions = match &query.owner {
+            Some(owner) => written.owners.get(owner.as_str()),
+            None => Some(&written.order),
+        };
+        let newest_first = positions.into_iter().flat_map(|all| all.range(..=end).rev());
+        Ok(newest_first
+            .filter_map(|at| self.find(at.id))
+            .filter(|record| query.matches(record))
+            .take(query.limit)
+            .collect())
+    }
+
+    async fn log(&self, query: &LogQuery) -> Result<Vec<(u64, Event)>, StoreError> {
+        let written = lock(&self.0.written);
+        let entries = (1..).zip(&written.log);
+        let wanted = |entry: &(u64, &Event)| query.key.is_none_or(|key| entry.1.key == key);
+        let owned = |(position, event): (u64, &Event)| (position, event.clone());
+        Ok(match query.order {
+            LogOrder::From(from) => entries
+                .skip(usize::try_from(from.saturating_sub(1)).unwrap_or(usize::MAX))
+                .filter(wanted)
+                .take(query.limit)
+                .map(owned)
+                .collect(),
+            LogOrder::Before(before) => {
+                let end = usize::try_from(before.saturating_sub(1)).unwrap_or(usize::MAX);
+                let log = written.log.get(..end).unwrap_or(&written.log);
+                let newest_first = (1..=log.len() as u64).rev().zip(log.iter().rev());
+                newest_first.filter(wanted).take(query.limit).map(owned).collect()
+            }
+        })
+    }
+}
+
+impl UsageStore for MemoryStore {
+    async fn add(&self, batch: &[UsageDelta]) -> Result<(), StoreError> {
+        let mut usage = lock(&self.0.usage);
+        for delta in batch {
+            usage.entry(delta.key).or_default().add(delta);
+        }
+        Ok(())
+    }
+
+    async fn usage(&self, keys: &[KeyId]) -> Result<HashMap<KeyId, Usage>, StoreError> {
+        let usage = lock(&self.0.usage);
+        Ok(keys.iter().filter_map(|key| Some((*key, usage.get(key)?.clone()))).collect())
+    }
+}
+
+impl Written {
+    fn remember(&mut self, record: &KeyRecord) {
+        let position = ListPosition::of(record);
+        self.order.insert(position);
+        self.owners.entry(record.owner().into()).or_default().insert(position);
+    }
+
+    fn forget(&mut self, record: &KeyRecord) {
+        let position = ListPosition::of(record);
+        self.order.remove(&position);
+        if let Some(positions) = self.owners.get_mut(record.owner()) {
+            positions.remove(&position);
+        }
+    }
+}
+
+impl std::fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MemoryStore")
+    }
+}

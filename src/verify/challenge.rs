@@ -1,0 +1,393 @@
+use std::sync::Arc;
+
+use super::rejection::{Rejected, VerifyError};
+use super::verified::Verified;
+use crate::error::{StoreError, StoreErrorKind};
+use crate::grant::Roles;
+use crate::limit::{LimitCells, LocalLimits, Reservation};
+use crate::mac::{PepperId, Tag, equal};
+use crate::policy::{AccessRequest, Decision, Deny, LimitName, Subject};
+use crate::record::{Body, KeyRecord, Proof, Slot};
+use crate::scheme::{DigestBytes, ImportFamily, KeyScheme, SealVerdict};
+use crate::timestamp::Timestamp;
+use crate::token::{self, KeyId, slot_of};
+
+/// A presented key that is well formed, and still to be proven.
+///
+/// ```
+/// use keyward::{AccessRequest, Challenge, Environment, KeyRecord, KeyScheme, LocalLimits};
+/// use keyward::{Roles, Timestamp, Verified, VerifyError};
+///
+/// fn verify(
+///     scheme: &KeyScheme,
+///     presented: &str,
+///     fetch: impl Fn(keyward::KeyId) -> Option<KeyRecord>,
+///     limits: &LocalLimits,
+///     now: Timestamp,
+/// ) -> Result<Verified, VerifyError> {
+///     let challenge = scheme.begin(presented)?;
+///     let record = fetch(challenge.key_id());
+///     let request = AccessRequest::new(Environment::PRODUCTION).scope("read:assets");
+///     challenge.finish(record.as_ref(), &request, &Roles::none(), limits, now)
+/// }
+/// ```
+pub struct Challenge<'a> {
+    scheme: &'a KeyScheme,
+    id: KeyId,
+    presented: Presented<'a>,
+}
+
+enum Presented<'a> {
+    Imported { family: usize, digest: DigestBytes },
+    Native { prefix: usize, secret: &'a [u8; 43] },
+}
+
+/// A record whose secret the caller has proven to hold.
+#[derive(Clone, Copy)]
+pub(crate) struct Authentic<'a> {
+    pub(crate) record: &'a KeyRecord,
+    pub(crate) body: &'a Body,
+    pub(crate) slot: usize,
+}
+
+/// A tag to put in the place of one under an old pepper. It holds no secret.
+#[derive(Clone)]
+pub(crate) struct Retag {
+    pub(crate) id: KeyId,
+    pub(crate) slot: usize,
+    pub(crate) old: Tag,
+    pub(crate) new: Tag,
+    pub(crate) pepper: PepperId,
+}
+
+impl KeyScheme {
+    /// Reads a presented key: length, grammar, checksum, prefix. Allocates nothing.
+    ///
+    /// # Errors
+    ///
+    /// A string that can't be one of this scheme's keys.
+    pub fn begin<'a>(&'a self, presented: &'a str) -> Result<Challenge<'a>, Rejected> {
+        match token::parse(presented, |prefix| self.prefix_at(prefix)) {
+            Ok(token) => Ok(Challenge {
+                scheme: self,
+                id: token.id,
+                presented: Presented::Native { prefix: token.prefix, secret: token.secret },
+            }),
+            Err(_) => self.begin_imported(presented).ok_or(Rejected::new(Deny::Malformed)),
+        }
+    }
+
+    fn begin_imported<'a>(&'a self, presented: &str) -> Option<Challenge<'a>> {
+        self.families().iter().enumerate().find_map(|(family, rules)| {
+            let digest = rules.digest(presented)?;
+            let id = rules.id(&digest);
+            Some(Challenge { scheme: self, id, presented: Presented::Imported { family, digest } })
+        })
+    }
+}
+
+impl Challenge<'_> {
+    /// The id of the record to fetch: public, and anybody may have made it up.
+    pub fn key_id(&self) -> KeyId {
+        self.id
+    }
+
+    /// Proves the secret and decides, the limits last. Allocates nothing on any refusal.
+    ///
+    /// `record` is what the host found under [`Challenge::key_id`]; `None` costs as
+    /// much as a wrong secret and answers the same bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError::Rejected`], and [`VerifyError::Unavailable`] for a record that
+    /// can't be read, is another key's, is under a pepper that the scheme doesn't
+    /// have, or has limits that are counted in a shared store, which this function
+    /// can't ask: [`KeyService::verify`](crate::KeyService::verify) does.
+    pub fn finish(
+        &self,
+        record: Option<&KeyRecord>,
+        request: &AccessRequest<'_>,
+        roles: &Roles,
+        limits: &LocalLimits,
+        now: Timestamp,
+    ) -> Result<Verified, VerifyError> {
+        let authentic = self.decide(record, request, roles, now)?;
+        if authentic.body.grants.limits.has_shared() || limits.owner_rules().has_shared() {
+            return Err(unavailable(
+                StoreErrorKind::Other,
+                "this key has limits in a shared store, which only the service can ask",
+            ));
+        }
+        let taken = authentic.take(limits, request.cost, roles, now)?;
+        Ok(authentic.verified(request, roles, now, taken.state()))
+    }
+
+    /// Every check but the limits.
+    pub(crate) fn decide<'r>(
+        &self,
+        record: Option<&'r KeyRecord>,
+        request: &AccessRequest<'_>,
+        roles: &Roles,
+        now: Timestamp,
+    ) -> Result<Authentic<'r>, VerifyError> {
+        let authentic = self.authenticate(record, now)?;
+        let Authentic { record, body, slot } = authentic;
+        match (Subject { body, slot: Some(slot), roles }).evaluate(request, now) {
+            Decision::Allow => Ok(authentic),
+            Decision::Deny(deny) => Err(refused(deny, Some(record), roles, now)),
+        }
+    }
+
+    fn authenticate<'r>(
+        &self,
+        record: Option<&'r KeyRecord>,
+        now: Timestamp,
+    ) -> Result<Authentic<'r>, VerifyError> {
+        let Some(record) = record else {
+            self.prove_nothing();
+            return Err(Rejected::new(Deny::UnknownKey).into());
+        };
+        if record.id() != self.id {
+            return Err(unavailable(
+                StoreErrorKind::Corrupt,
+                "the store gave another key's record",
+            ));
+        }
+        let Some(body) = record.body() else {
+            return Err(unavailable(StoreErrorKind::Corrupt, "the key's document can't be read"));
+        };
+        let slot = self.slot();
+        let wrong = |deny| Err(refused(deny, Some(record), &Roles::none(), now));
+        let Some(credential) = body
+            .slots
+            .get(slot)
+            .and_then(Option::as_ref)
+            .filter(|credential| self.fits(body, credential))
+        else {
+            self.prove_nothing();
+            return wrong(Deny::WrongSecret);
+        };
+        let Some(tag) = self.tag(credential.pepper) else {
+            return Err(unavailable(
+                StoreErrorKind::Corrupt,
+                "the key's pepper is not in the ring",
+            ));
+        };
+        if !bool::from(equal(&tag, &credential.tag)) {
+            return wrong(Deny::WrongSecret);
+        }
+        match self.scheme.prove(record) {
+            Ok(()) => {}
+            Err(SealVerdict::UnknownPepper) => {
+                let context = "the pepper of the key's seal is not in the ring";
+                return Err(unavailable(StoreErrorKind::Corrupt, context));
+            }
+            Err(_) => return wrong(Deny::BadSeal),
+        }
+        if self.family_has_ended(now) {
+            return wrong(Deny::FamilyEnded);
+        }
+        Ok(Authentic { record, body, slot })
+    }
+
+    /// Whether the secret was proven under a pepper that is not the current one.
+    pub(crate) fn is_outdated(&self, authentic: &Authentic<'_>) -> bool {
+        let credential = authentic.body.slots.get(authentic.slot).and_then(Option::as_ref);
+        let current = self.scheme.current().map(|keys| keys.id);
+        credential.map(|credential| credential.pepper) != current
+    }
+
+    /// The tag to write in the place of one under an old pepper.
+    pub(crate) fn retag(&self, authentic: &Authentic<'_>) -> Option<Retag> {
+        let current = self.scheme.current()?;
+        let credential = authentic.body.slots.get(authentic.slot)?.as_ref()?;
+        Some(Retag {
+            id: self.id,
+            slot: authentic.slot,
+            old: credential.tag,
+            new: self.tag(current.id)?,
+            pepper: current.id,
+        })
+    }
+
+    /// Imported secrets always sit in slot 0; native ones say their slot by parity.
+    fn slot(&self) -> usize {
+        match self.presented {
+            Presented::Imported { .. } => 0,
+            Presented::Native { secret, .. } => slot_of(secret),
+        }
+    }
+
+    /// Whether the slot holds the kind of secret that was presented.
+    fn fits(&self, body: &Body, slot: &Slot) -> bool {
+        match self.presented {
+            Presented::Imported { family, .. } => {
+                let name = self.scheme.families().get(family).map(ImportFamily::name);
+                slot.imported.as_deref() == name
+            }
+            Presented::Native { prefix, .. } => {
+                let known = self.scheme.prefixes().get(prefix).map(|known| known.prefix);
+                slot.imported.is_none() && known == Some(body.prefix)
+            }
+        }
+    }
+
+    fn tag(&self, pepper: PepperId) -> Option<Tag> {
+        let keys = self.scheme.keys(pepper)?;
+        match &self.presented {
+            Presented::Imported { digest, .. } => Some(keys.import(digest.as_slice())),
+            Presented::Native { prefix, secret } => keys.auth(*prefix, self.id, secret),
+        }
+    }
+
+    /// The work of a proof, for an answer that takes as long as one.
+    fn prove_nothing(&self) {
+        if let Some(tag) = self.scheme.current().and_then(|keys| self.tag(keys.id)) {
+            let _ = std::hint::black_box(equal(&tag, &DUMMY));
+        }
+    }
+
+    fn family_has_ended(&self, now: Timestamp) -> bool {
+        match self.presented {
+            Presented::Imported { family, .. } => {
+                self.scheme.families().get(family).is_none_or(|family| family.has_ended(now))
+            }
+            Presented::Native { .. } => false,
+        }
+    }
+}
+
+const DUMMY: Tag = [0; 32];
+
+impl<'r> Authentic<'r> {
+    /// Takes the local limits, the owner's too: all of them or none.
+    pub(crate) fn take(
+        &self,
+        limits: &LocalLimits,
+        cost: u32,
+        roles: &Roles,
+        now: Timestamp,
+    ) -> Result<LocalTaken<'r>, VerifyError> {
+        let denied = |denied, name: fn(_) -> LimitName| {
+            refused(limit_deny(denied, name), Some(self.record), roles, now)
+        };
+        let mut taken = LocalTaken { key: None, owner: None };
+        if self.body.grants.limits.has_local() {
+            let cells = self.cells(limits, now);
+            match cells.get().take(now, cost) {
+                Ok(reservation) => taken.key = Some((cells, reservation)),
+                Err(limit) => return Err(denied(limit, LimitName::Key)),
+            }
+        }
+        if let Some(cells) = limits.owner_cells(&self.body.owner, now) {
+            match cells.take(now, cost) {
+                Ok(reservation) => taken.owner = Some((cells, reservation)),
+                Err(limit) => {
+                    taken.undo(now);
+                    return Err(denied(limit, LimitName::Owner));
+                }
+            }
+        }
+        Ok(taken)
+    }
+
+    pub(crate) fn verified(
+        &self,
+        request: &AccessRequest<'_>,
+        roles: &Roles,
+        now: Timestamp,
+        limit: Option<crate::limit::LimitState>,
+    ) -> Verified {
+        Verified::new(self.record.clone(), self.slot, roles.clone(), request, now, limit)
+    }
+
+    /// The key's counters, remembered in the record's handle after the first use.
+    fn cells(&self, limits: &LocalLimits, now: Timestamp) -> Cells<'r> {
+        let made = || {
+            let cells = limits.cells(*self.record.id().as_bytes(), &self.body.grants.limits, now);
+            (limits.id(), cells)
+        };
+        let (owner, cells) = self.record.limit_cells().get_or_init(made);
+        if *owner == limits.id() { Cells::Remembered(cells) } else { Cells::Made(made().1) }
+    }
+}
+
+enum Cells<'r> {
+    Made(Arc<LimitCells>),
+    Remembered(&'r LimitCells),
+}
+
+impl Cells<'_> {
+    fn get(&self) -> &LimitCells {
+        match self {
+            Cells::Made(cells) => cells,
+            Cells::Remembered(cells) => cells,
+        }
+    }
+}
+
+/// Local limits that were taken, and can be given back.
+pub(crate) struct LocalTaken<'r> {
+    key: Option<(Cells<'r>, Reservation)>,
+    owner: Option<(Arc<LimitCells>, Reservation)>,
+}
+
+impl LocalTaken<'_> {
+    /// Gives everything back, because something else refused.
+    pub(crate) fn undo(&self, now: Timestamp) {
+        if let Some((cells, reservation)) = &self.key {
+            cells.get().undo(*reservation, now);
+        }
+        if let Some((cells, reservation)) = &self.owner {
+            cells.undo(*reservation, now);
+        }
+    }
+
+    /// The key's own tightest limit.
+    pub(crate) fn state(&self) -> Option<crate::limit::LimitState> {
+        self.key.as_ref().and_then(|(cells, reservation)| cells.get().state(*reservation))
+    }
+}
+
+fn limit_deny(
+    denied: crate::limit::LimitDenied,
+    name: impl FnOnce(crate::limit::LimitedBy) -> LimitName,
+) -> Deny {
+    let limit = name(denied.rule);
+    match denied.resets_at {
+        Some(resets_at) => Deny::QuotaExceeded { resets_at, limit },
+        None => Deny::RateLimited { retry_after: denied.retry_after, limit },
+    }
+}
+
+pub(crate) fn refused(
+    deny: Deny,
+    record: Option<&KeyRecord>,
+    roles: &Roles,
+    now: Timestamp,
+) -> VerifyError {
+    Rejected::with(deny, record.cloned(), roles.clone(), now).into()
+}
+
+fn unavailable(kind: StoreErrorKind, context: &'static str) -> VerifyError {
+    VerifyError::Unavailable(StoreError::new(kind).with_context(context))
+}
+
+impl KeyScheme {
+    /// Checks a record's seal, once per record handle.
+    pub(crate) fn prove(&self, record: &KeyRecord) -> Result<(), SealVerdict> {
+        match record.proof() {
+            Proof::Proven => Ok(()),
+            Proof::Bad => Err(SealVerdict::Bad),
+            Proof::Unproven => {
+                let verdict = record.body().map_or(SealVerdict::Bad, |body| self.check_seal(body));
+                match verdict {
+                    SealVerdict::Good => record.set_proof(Proof::Proven),
+                    SealVerdict::Bad => record.set_proof(Proof::Bad),
+                    SealVerdict::UnknownPepper => {}
+                }
+                if verdict == SealVerdict::Good { Ok(()) } else { Err(verdict) }
+            }
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Verification without I/O: [`KeyScheme::begin`], the host's own lookup, [`Challenge::finish`].
+
+mod challenge;
+mod rejection;
+mod verified;
+
+pub use self::challenge::Challenge;
+pub(crate) use self::challenge::{Authentic, LocalTaken, Retag, refused};
+pub use self::rejection::{ErrorBody, ErrorDetails, Rejected, VerifyError};
+pub use self::verified::Verified;
