@@ -77,9 +77,10 @@ pub enum LimitName {
 }
 
 impl Deny {
-    /// Whether whoever asked proved to hold the key's present secret.
+    /// Whether whoever asked proved to hold a secret of the key, if only an old one.
     ///
-    /// Nothing may be done to a key because of a refusal that is not.
+    /// Nothing may be done to a key because of a refusal that is not: anybody can
+    /// cause it, knowing the public id.
     pub const fn is_authenticated(self) -> bool {
         !matches!(
             self,

@@ -134,6 +134,9 @@ impl KeyScheme {
 
     /// Accepts secrets whose digests were imported from another system.
     ///
+    /// A string is looked up in the first family whose shape it has, so shapes should
+    /// not overlap.
+    ///
     /// # Errors
     ///
     /// A family of this name that the scheme has already.

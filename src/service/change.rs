@@ -9,7 +9,7 @@ use crate::timestamp::Timestamp;
 use crate::token::KeyId;
 
 /// How often a change is tried anew when others keep changing the same key.
-const RACES: usize = 64;
+pub(super) const RACES: usize = 64;
 
 /// What a change makes of a record: what to write, if anything, and what to log of it.
 pub(super) type Next = Option<(Body, Vec<(&'static str, String)>)>;

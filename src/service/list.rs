@@ -41,7 +41,8 @@ impl KeyService {
         let Some(query) = within(actor, query) else {
             return Ok(Page { data: Vec::new(), next: None });
         };
-        self.flush().await?;
+        // What can't be flushed now is kept; the list is right but for the latest uses.
+        let _ = self.flush().await;
         let records = self.0.store.list(&query).await?;
         let ids: Vec<KeyId> = records.iter().map(KeyRecord::id).collect();
         let usage = self.0.store.usage(&ids).await?;

@@ -32,6 +32,7 @@ pub use self::observer::{Observer, Outcome};
 pub use self::peppers::{PepperReport, PepperUse, Resealed};
 pub use self::report::{ReportOptions, Reports};
 use self::usage::UsageBuffer;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::grant::Roles;
 use crate::limit::LocalLimits;
 use crate::policy::Actor;
@@ -130,7 +131,11 @@ impl KeyService {
     /// The record, if this actor manages its owner's keys.
     async fn record(&self, actor: &Actor, id: KeyId) -> Result<KeyRecord, ManageError> {
         match self.0.store.get(id).await? {
-            Some(record) if record.id() == id && actor.manages(record.owner()) => Ok(record),
+            Some(record) if record.id() != id => {
+                let error = StoreError::new(StoreErrorKind::Corrupt);
+                Err(error.with_context("the store gave another key's record").into())
+            }
+            Some(record) if actor.manages(record.owner()) => Ok(record),
             _ => Err(ManageError::NotFound),
         }
     }

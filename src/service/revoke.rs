@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use super::change::RACES;
 use super::error::lost_race;
 use super::issued::Changed;
 use super::{KeyService, ManageError};
@@ -25,6 +26,7 @@ impl KeyService {
         reason: Reason,
     ) -> Result<Changed, ManageError> {
         self.permit(actor, "api.key.delete")?;
+        let mut races = 0;
         loop {
             let record = self.record(actor, id).await?;
             let now = self.now();
@@ -36,7 +38,7 @@ impl KeyService {
             let details = vec![("reason", reason.as_str().to_owned())];
             let version = record.version();
             match self.commit_next(actor, Action::Revoked, version, body, details, now).await {
-                Err(ManageError::Store(error)) if lost_race(&error) => {}
+                Err(ManageError::Store(error)) if lost_race(&error) && races < RACES => races += 1,
                 Err(error) => return Err(error),
                 Ok(record) => return Ok(self.changed(&record).await),
             }

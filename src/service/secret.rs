@@ -1,7 +1,9 @@
 use std::time::Duration;
 
+use super::change::RACES;
 use super::error::lost_race;
 use super::issued::{Compromised, IssuedKey, Rotation};
+use super::list::within;
 use super::{KeyService, ManageError};
 use crate::policy::Actor;
 use crate::record::{Action, KeyView, Reason};
@@ -51,7 +53,9 @@ impl KeyService {
         let mut issued_by_it = Vec::<KeyView>::new();
         let query = KeyQuery::new().created_by(id.to_string()).with_revoked();
         let now = self.now();
-        self.walk(query, |record| issued_by_it.push(record.view(None, now))).await?;
+        if let Some(query) = within(actor, &query) {
+            self.walk(query, |record| issued_by_it.push(record.view(None, now))).await?;
+        }
         Ok(Compromised { issued, issued_by_it })
     }
 
@@ -63,6 +67,7 @@ impl KeyService {
         rotation: Rotation,
     ) -> Result<IssuedKey, ManageError> {
         self.permit(actor, "api.key.update")?;
+        let mut races = 0;
         loop {
             let record = self.record(actor, id).await?;
             let body = self.believed(&record)?;
@@ -77,7 +82,7 @@ impl KeyService {
                 _ => vec![("grace_seconds", rotation.grace.as_secs().to_string())],
             };
             match self.commit_next(actor, action, body.version, after, details, now).await {
-                Err(ManageError::Store(error)) if lost_race(&error) => {}
+                Err(ManageError::Store(error)) if lost_race(&error) && races < RACES => races += 1,
                 Err(error) => return Err(error),
                 Ok(record) => {
                     let key = assemble(&body.prefix, id, &secret);
