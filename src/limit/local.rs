@@ -85,6 +85,12 @@ impl LocalLimits {
         self.0.keys.cells(&key, rules, now)
     }
 
+    /// The counters that a key would have for these rules, without putting them in
+    /// place: for looking only. A cost of 0 reads them.
+    pub(crate) fn look(&self, key: [u8; 10], rules: &LimitRules, now: Timestamp) -> LimitCells {
+        self.0.keys.look(&key, rules, now)
+    }
+
     /// The counters of an owner; `None` if owners have no local limits.
     ///
     /// This takes a lock, and allocates only for an owner not seen before.
@@ -184,10 +190,20 @@ impl<K: Hash + Eq> Table<K> {
             cells.remove(key);
             return Arc::clone(&self.nothing);
         }
-        let floor = Timestamp::from_micros(self.pruned.load(Relaxed));
-        let fresh = Arc::new(LimitCells::new(rules, before, floor, now));
+        let fresh = Arc::new(LimitCells::new(rules, before, self.floor(), now));
         cells.insert(key.to_owned().into(), Arc::clone(&fresh));
         fresh
+    }
+
+    fn look(&self, key: &K, rules: &LimitRules, now: Timestamp) -> LimitCells {
+        let shard =
+            self.shard(key).map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner));
+        let before = shard.as_ref().and_then(|cells| cells.get(key)).map(AsRef::as_ref);
+        LimitCells::new(rules, before, self.floor(), now)
+    }
+
+    fn floor(&self) -> Timestamp {
+        Timestamp::from_micros(self.pruned.load(Relaxed))
     }
 
     fn prune(&self, now: Timestamp) {

@@ -114,7 +114,7 @@ fn room(limits: &LocalLimits, body: &Body, cost: u32, at: Timestamp) -> Option<u
     if !body.grants.limits.has_local() || cost == 0 {
         return None;
     }
-    let cells = limits.cells(*body.id.as_bytes(), &body.grants.limits, at);
+    let cells = limits.look(*body.id.as_bytes(), &body.grants.limits, at);
     let asked = cells.take(at, 0).ok()?;
     cells.state(asked).map(|state| state.remaining())
 }
