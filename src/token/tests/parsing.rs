@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use regex::Regex;
 
 use super::{SplitMix, known, naive_crc32, token};
-use crate::token::{Malformed, parse};
+use crate::token::parse;
+use crate::token::parse::Malformed;
 
 /// Prefix, id and secret, by the grammar and a bitwise CRC.
 fn model(text: &str) -> Option<(String, String, String)> {
