@@ -1,6 +1,5 @@
-use super::{KeyScheme, SchemePrefix};
-use crate::mac::{HmacKey, Label, Pepper, PepperId, PepperState, Tag, derive, equal, tag_message};
-use crate::record::{Body, seal};
+use super::SchemePrefix;
+use crate::mac::{HmacKey, Label, Pepper, PepperId, PepperState, Tag, derive, tag_message};
 use crate::token::KeyId;
 
 /// Everything derived from one pepper, ready to use.
@@ -9,7 +8,7 @@ pub(crate) struct PepperKeys {
     pub(crate) state: PepperState,
     check: HmacKey,
     import: HmacKey,
-    seal: HmacKey,
+    pub(crate) seal: HmacKey,
     auth: Vec<HmacKey>,
 }
 
@@ -49,41 +48,5 @@ impl PepperKeys {
     /// The tag of an imported digest.
     pub(crate) fn import(&self, digest: &[u8]) -> Tag {
         self.import.tag(digest)
-    }
-}
-
-/// What a record's seal says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SealVerdict {
-    Bad,
-    Good,
-    UnknownPepper,
-}
-
-impl KeyScheme {
-    /// Seals a record under the current pepper; every other field must be final.
-    pub(crate) fn sealed(&self, mut body: Body) -> Body {
-        body.seal = self
-            .current()
-            .filter(|_| self.is_sealing())
-            .map(|keys| seal(&body, self.realm_name(), keys.id, &keys.seal));
-        body
-    }
-
-    /// Whether a record is what was sealed.
-    pub(crate) fn check_seal(&self, body: &Body) -> SealVerdict {
-        if !self.is_sealing() {
-            return SealVerdict::Good;
-        }
-        let Some(given) = &body.seal else { return SealVerdict::Bad };
-        match self.keys(given.pepper) {
-            None => SealVerdict::UnknownPepper,
-            Some(keys) if keys.state == PepperState::TagOnly => SealVerdict::Bad,
-            Some(keys) => {
-                let made = seal(body, self.realm_name(), keys.id, &keys.seal);
-                let holds = bool::from(equal(&made.mac, &given.mac));
-                if holds { SealVerdict::Good } else { SealVerdict::Bad }
-            }
-        }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 pub(crate) use self::import::DigestBytes;
 pub use self::import::{ImportDigest, ImportFamily};
-pub(crate) use self::keys::{PepperKeys, SealVerdict};
+pub(crate) use self::keys::PepperKeys;
 use crate::error::FieldError;
 use crate::grant::Environment;
 use crate::leak::{self, Found};

@@ -3,10 +3,10 @@ use super::issued::Changed;
 use super::{KeyService, ManageError};
 use crate::policy::{Actor, widens};
 use crate::record::{Action, Body, Event, KeyEdit, KeyRecord};
-use crate::scheme::SealVerdict;
 use crate::store::{Change, Expect};
 use crate::timestamp::Timestamp;
 use crate::token::KeyId;
+use crate::verify::SealVerdict;
 
 /// How often a change is tried anew when others keep changing the same key.
 pub(super) const RACES: usize = 64;

@@ -9,10 +9,10 @@ use super::{KeyService, ManageError};
 use crate::grant::Environment;
 use crate::policy::Actor;
 use crate::record::{KeyRecord, KeyView, Status};
-use crate::scheme::SealVerdict;
 use crate::store::KeyQuery;
 use crate::timestamp::Timestamp;
 use crate::token::KeyId;
+use crate::verify::SealVerdict;
 
 const DAY: Duration = Duration::from_secs(86_400);
 

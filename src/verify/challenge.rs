@@ -1,14 +1,15 @@
 use std::sync::Arc;
 
 use super::rejection::{Rejected, VerifyError};
+use super::seal::SealVerdict;
 use super::verified::Verified;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::grant::Roles;
 use crate::limit::{LimitCells, LocalLimits, Reservation};
 use crate::mac::{PepperId, Tag, equal};
 use crate::policy::{AccessRequest, Decision, Deny, LimitName, Subject};
-use crate::record::{Body, KeyRecord, Proof, Slot};
-use crate::scheme::{DigestBytes, ImportFamily, KeyScheme, SealVerdict};
+use crate::record::{Body, KeyRecord, Slot};
+use crate::scheme::{DigestBytes, ImportFamily, KeyScheme};
 use crate::timestamp::Timestamp;
 use crate::token::{self, KeyId, slot_of};
 
@@ -371,23 +372,4 @@ pub(crate) fn refused(
 
 fn unavailable(kind: StoreErrorKind, context: &'static str) -> VerifyError {
     VerifyError::Unavailable(StoreError::new(kind).with_context(context))
-}
-
-impl KeyScheme {
-    /// Checks a record's seal, once per record handle.
-    pub(crate) fn prove(&self, record: &KeyRecord) -> Result<(), SealVerdict> {
-        match record.proof() {
-            Proof::Proven => Ok(()),
-            Proof::Bad => Err(SealVerdict::Bad),
-            Proof::Unproven => {
-                let verdict = record.body().map_or(SealVerdict::Bad, |body| self.check_seal(body));
-                match verdict {
-                    SealVerdict::Good => record.set_proof(Proof::Proven),
-                    SealVerdict::Bad => record.set_proof(Proof::Bad),
-                    SealVerdict::UnknownPepper => {}
-                }
-                if verdict == SealVerdict::Good { Ok(()) } else { Err(verdict) }
-            }
-        }
-    }
 }

@@ -2,9 +2,11 @@
 
 mod challenge;
 mod rejection;
+mod seal;
 mod verified;
 
 pub use self::challenge::Challenge;
 pub(crate) use self::challenge::{Authentic, LocalTaken, Retag, refused};
 pub use self::rejection::{ErrorBody, ErrorDetails, Rejected, VerifyError};
+pub(crate) use self::seal::SealVerdict;
 pub use self::verified::Verified;
