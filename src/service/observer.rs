@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use crate::policy::Deny;
 use crate::record::Event;
 use crate::token::KeyId;
@@ -18,6 +20,17 @@ pub trait Observer: Send + Sync + 'static {
     /// A change was committed.
     fn changed(&self, event: &Event) {
         let _ = event;
+    }
+}
+
+/// An observer that somebody else keeps too, to read what it has counted.
+impl<O: Observer + ?Sized> Observer for Arc<O> {
+    fn verified(&self, outcome: &Outcome<'_>) {
+        (**self).verified(outcome);
+    }
+
+    fn changed(&self, event: &Event) {
+        (**self).changed(event);
     }
 }
 
