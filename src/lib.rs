@@ -36,6 +36,8 @@ mod verify;
 mod service;
 pub mod store;
 
+pub mod manual;
+
 // The public interface is:
 pub use crate::error::{FieldError, StoreError, StoreErrorKind};
 pub use crate::grant::{

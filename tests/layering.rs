@@ -266,11 +266,14 @@ fn files() -> Vec<String> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            if path.is_dir() && name != "tests" {
-                folders.push(path);
-            } else if name.ends_with(".rs") && name != "tests.rs" && !name.ends_with("_tests.rs") {
+            let stem = path.file_stem().unwrap().to_str().unwrap();
+            if stem == "tests" || stem.ends_with("_tests") {
+                continue;
+            }
+            if path.extension().is_some_and(|extension| extension == "rs") {
                 found.push(path.strip_prefix(src()).unwrap().to_str().unwrap().replace('\\', "/"));
+            } else if path.is_dir() {
+                folders.push(path);
             }
         }
     }

@@ -1,4 +1,5 @@
-//! Verification without I/O: [`KeyScheme::begin`], the host's own lookup, [`Challenge::finish`].
+//! Verification without I/O: [`KeyScheme::begin`](crate::KeyScheme::begin), the host's own lookup,
+//! [`Challenge::finish`].
 
 mod challenge;
 mod rejection;

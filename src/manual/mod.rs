@@ -1,0 +1,30 @@
+//! The manual. One chapter per module, in reading order; nothing here is code.
+//!
+//! 1. [Token format](_01_token_format): what a key looks like, and why each part.
+//! 2. [Threat model](_02_threat_model): who attacks, what they can do, and what not.
+//! 3. [How to](_03_howto): issue, verify, restrict, rotate, revoke, and the rest.
+//! 4. [Writing a store](_04_writing_a_store): where keys are kept.
+//! 5. [Defaults](_05_defaults): every default, its value and its reason.
+//! 6. [Past failures](_06_past_failures): what went wrong elsewhere, and what prevents it here.
+
+// The chapters' links name what the crate exports.
+#[cfg(doc)]
+use crate::*;
+
+#[doc = include_str!("token_format.md")]
+pub mod _01_token_format {}
+
+#[doc = include_str!("threat_model.md")]
+pub mod _02_threat_model {}
+
+#[doc = include_str!("howto.md")]
+pub mod _03_howto {}
+
+#[doc = include_str!("writing_a_store.md")]
+pub mod _04_writing_a_store {}
+
+#[doc = include_str!("defaults.md")]
+pub mod _05_defaults {}
+
+#[doc = include_str!("past_failures.md")]
+pub mod _06_past_failures {}
