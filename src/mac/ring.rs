@@ -77,6 +77,9 @@ impl PepperRing {
 
     /// Adds a pepper whose tags still verify and whose seals are refused.
     ///
+    /// A key whose record is sealed under it is refused as one that was tampered with:
+    /// call [`KeyService::reseal_all`](crate::KeyService::reseal_all) first.
+    ///
     /// # Errors
     ///
     /// A pepper that is in the ring already.

@@ -80,7 +80,8 @@ impl Deny {
     /// Whether whoever asked proved to hold a secret of the key, if only an old one.
     ///
     /// Nothing may be done to a key because of a refusal that is not: anybody can
-    /// cause it, knowing the public id.
+    /// cause it, knowing the public id. A record whose seal is broken and a family that
+    /// has ended prove nothing either.
     pub const fn is_authenticated(self) -> bool {
         !matches!(
             self,

@@ -12,6 +12,24 @@ use crate::timestamp::Timestamp;
 /// Every check of a decision, in order, with the rule that decided.
 ///
 /// Making one has no side effect: no counter moves and no use is counted.
+///
+/// ```
+/// # use keyward::{Actor, Environment, KeyScheme, KeyService, MemoryStore, NewKey, PepperRing};
+/// # pollster::block_on(async {
+/// # let peppers = PepperRing::from_base64(&PepperRing::generate()?)?;
+/// # let scheme = KeyScheme::new(peppers, [("ak_live", Environment::PRODUCTION)])?;
+/// # let keys = KeyService::new(scheme, MemoryStore::new());
+/// # let admin = Actor::system("docs");
+/// use keyward::{AccessRequest, Check};
+///
+/// let issued = keys.issue(&admin, NewKey::named("cron").owner("org_1")).await?;
+/// let request = AccessRequest::new(Environment::PRODUCTION).scope("read:assets");
+/// let trace = keys.explain(&admin, issued.view().id, &request, keys.now()).await?;
+/// let failed = trace.failed().map(|step| (step.check, step.rule.as_str()));
+/// assert_eq!(failed, Some((Check::Scope, "lacks read:assets")));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Trace {

@@ -9,7 +9,7 @@ use crate::timestamp::Timestamp;
 use crate::token::KeyId;
 
 /// One entry of the log: who did what to which key. Both the audit trail and the
-/// feed from which nodes learn of changes.
+/// feed from which nodes can learn of changes. It holds no secret and no tag.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// Random: tells this entry from any that a rewritten history put in its place.

@@ -20,7 +20,8 @@ pub struct Usage {
     pub last_address: Option<IpAddr>,
     /// The same per credential slot: which of two secrets is still in use.
     pub slots: [SlotUsage; 2],
-    /// Uses by UTC hour, oldest first, hours without use left out; the last 31 days.
+    /// Uses by UTC hour, oldest first: the last 744 hours with a use, which are 31 days
+    /// of a key that is never idle.
     pub hours: Vec<(Timestamp, u64)>,
 }
 

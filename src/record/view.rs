@@ -14,6 +14,23 @@ use crate::token::{KeyId, display_hint};
 ///
 /// It serialises with the names that lists and admin APIs use: `permissions`,
 /// `ip_allowlist`, instants in RFC 3339, `null` for never.
+///
+/// ```
+/// # use keyward::{Actor, Environment, KeyScheme, KeyService, MemoryStore, NewKey, PepperRing};
+/// # pollster::block_on(async {
+/// # let peppers = PepperRing::from_base64(&PepperRing::generate()?)?;
+/// # let scheme = KeyScheme::new(peppers, [("ak_live", Environment::PRODUCTION)])?;
+/// # let keys = KeyService::new(scheme, MemoryStore::new());
+/// # let admin = Actor::system("docs");
+/// let new = NewKey::named("cron").owner("org_1").permissions(["read:assets"]);
+/// let view = keys.issue(&admin, new).await?.view().clone();
+/// let json = serde_json::to_value(&view)?;
+/// assert_eq!((&json["name"], &json["status"]), (&"cron".into(), &"active".into()));
+/// assert_eq!(json["permissions"], serde_json::json!(["read:assets"]));
+/// assert!(json["expires_at"].is_null());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct KeyView {
@@ -57,7 +74,7 @@ pub struct KeyView {
     pub revoked_at: Option<Timestamp>,
     /// Why it was revoked.
     pub revoked_reason: Option<Reason>,
-    /// When it was last used, at most one flush interval old.
+    /// When it was last used; what other processes have not flushed yet is missing.
     pub last_used_at: Option<Timestamp>,
     /// How often it was used.
     pub uses: u64,

@@ -114,7 +114,8 @@ impl KeyScheme {
     /// Sets the realm: the application's name, 1 to 64 visible ASCII characters.
     ///
     /// Keys are bound to it, so that two deployments with one pepper and one prefix
-    /// don't take each other's. It can't be changed while keys are in use.
+    /// don't take each other's. The default is none. Tags and seals are made with it:
+    /// under another realm every key issued before is refused.
     ///
     /// # Errors
     ///
@@ -160,7 +161,10 @@ impl KeyScheme {
         Self::build(Config { sealing: false, ..self.0.config.clone() })
     }
 
-    /// The same scheme with another ring: for changing the pepper of a running service.
+    /// The same scheme with another ring.
+    ///
+    /// A service keeps the scheme it was made with: for a change of peppers, make
+    /// another service on the same store and let it take over.
     #[must_use]
     pub fn with_peppers(&self, peppers: PepperRing) -> Self {
         Self::build(Config { ring: peppers, ..self.0.config.clone() })
@@ -192,7 +196,8 @@ impl KeyScheme {
         leak::scan(&self.prefix_list(), text).collect()
     }
 
-    /// Which lane to the store an id takes. It chooses a lane, never a verdict.
+    /// Which lane to the store an id takes: for hosts that keep ids made up by strangers
+    /// out of the way of real ones. It chooses a lane, never a verdict.
     pub fn lane(&self, id: KeyId) -> Lane {
         let random = id.random_part();
         let ours = self.0.keys.iter().any(|keys| keys.check(random) == id.check_part());

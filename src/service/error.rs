@@ -7,6 +7,20 @@ use crate::verify::ErrorBody;
 
 /// An operation on keys that was not carried out. Nothing was changed, unless the
 /// store's error says that the outcome is unknown.
+///
+/// ```
+/// # use keyward::{Actor, Environment, KeyScheme, KeyService, MemoryStore, NewKey, PepperRing};
+/// # pollster::block_on(async {
+/// # let peppers = PepperRing::from_base64(&PepperRing::generate()?)?;
+/// # let scheme = KeyScheme::new(peppers, [("ak_live", Environment::PRODUCTION)])?;
+/// # let keys = KeyService::new(scheme, MemoryStore::new());
+/// # let admin = Actor::system("docs");
+/// let error = keys.issue(&admin, NewKey::named("").owner("org 1")).await.unwrap_err();
+/// assert_eq!((error.status(), error.code()), (422, "VALIDATION_FAILED"));
+/// assert!(error.body().to_json().contains(r#""field":"owner""#));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManageError {

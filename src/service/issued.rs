@@ -9,6 +9,21 @@ use crate::token::ApiKey;
 /// A secret that was just made, and the key it belongs to.
 ///
 /// It is the only time the secret can be seen: show it once, keep it nowhere.
+///
+/// ```
+/// # use keyward::{Actor, Environment, KeyScheme, KeyService, MemoryStore, NewKey, PepperRing};
+/// # pollster::block_on(async {
+/// # let peppers = PepperRing::from_base64(&PepperRing::generate()?)?;
+/// # let scheme = KeyScheme::new(peppers, [("ak_live", Environment::PRODUCTION)])?;
+/// # let keys = KeyService::new(scheme, MemoryStore::new());
+/// # let admin = Actor::system("docs");
+/// let issued = keys.issue(&admin, NewKey::named("cron").owner("org_1")).await?;
+/// let id = issued.view().id; // keep this
+/// let key = issued.into_key(); // show this
+/// assert!(key.expose_secret().contains(&id.to_string()["key_".len()..]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[must_use = "the secret can't be had again"]
 pub struct IssuedKey {
     key: ApiKey,
@@ -64,6 +79,16 @@ pub struct Compromised {
 }
 
 /// How a rotation treats the old secrets.
+///
+/// ```
+/// use keyward::Rotation;
+/// use std::time::Duration;
+///
+/// let week = Duration::from_secs(7 * 86_400);
+/// assert_eq!(Rotation::from(week), Rotation::grace(week));
+/// let again = Rotation::grace(week).replacing_older();
+/// # assert_ne!(again, Rotation::grace(week));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rotation {
     pub(super) grace: std::time::Duration,

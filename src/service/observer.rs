@@ -11,6 +11,24 @@ use crate::verify::{Verified, VerifyError};
 ///
 /// Calls come on the request's own thread: be quick, don't block, don't panic.
 /// Nothing that is passed holds a secret.
+///
+/// ```
+/// use keyward::{Event, Observer, Outcome};
+///
+/// struct Print;
+///
+/// impl Observer for Print {
+///     fn verified(&self, outcome: &Outcome<'_>) {
+///         if let (Some(key), Err(error)) = (outcome.key, outcome.result) {
+///             println!("{key} {} (proven: {})", error.code(), outcome.is_authenticated());
+///         }
+///     }
+///
+///     fn changed(&self, event: &Event) {
+///         println!("{} {} {:?} {}", event.at, event.actor, event.action, event.key);
+///     }
+/// }
+/// ```
 pub trait Observer: Send + Sync + 'static {
     /// A verification ended.
     fn verified(&self, outcome: &Outcome<'_>) {

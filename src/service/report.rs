@@ -97,7 +97,8 @@ pub struct Reports {
     pub bad_seals: Vec<KeyId>,
     /// Their record can't be read, or its pepper is not in the ring.
     pub unreadable: Vec<KeyId>,
-    /// What each pepper is needed for.
+    /// What these keys need each pepper for; [`KeyService::pepper_report`] counts the
+    /// revoked ones too.
     pub peppers: PepperReport,
 }
 

@@ -12,6 +12,17 @@ use crate::timestamp::Timestamp;
 use crate::token::KeyId;
 
 /// A verification that did not end in [`Verified`](crate::Verified).
+///
+/// ```
+/// use keyward::{AccessRequest, VerifyError};
+///
+/// /// Status, headers and body of the answer, for any HTTP library.
+/// fn answer(error: &VerifyError, request: &AccessRequest<'_>) -> (u16, Option<u128>, String) {
+///     // Whole seconds, rounded up, as the header wants them.
+///     let retry_after = error.retry_after().map(|after| after.as_millis().div_ceil(1_000));
+///     (error.status(), retry_after, error.body(request).to_json())
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     /// The key was refused.

@@ -11,6 +11,17 @@ use crate::token::KeyId;
 /// Proof that a request holds a key that may do what it wants.
 ///
 /// Only a verification makes one, and nothing turns it into another credential.
+///
+/// ```
+/// use keyward::{Scopes, Verified};
+///
+/// fn export(key: &Verified, with_history: bool) -> Result<String, &'static str> {
+///     if with_history && !key.can(Scopes::One("read:history")) {
+///         return Err("the key lacks read:history");
+///     }
+///     Ok(format!("exported for {} by {}", key.owner(), key.key_id()))
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Verified {
     record: KeyRecord,
