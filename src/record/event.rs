@@ -58,6 +58,30 @@ pub enum Action {
     Updated,
 }
 
+impl Action {
+    /// The name in events and bodies, such as `rotation_finished`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Compromised => "compromised",
+            Self::Disabled => "disabled",
+            Self::Enabled => "enabled",
+            Self::Imported => "imported",
+            Self::Issued => "issued",
+            Self::Regenerated => "regenerated",
+            Self::Revoked => "revoked",
+            Self::Rotated => "rotated",
+            Self::RotationFinished => "rotation_finished",
+            Self::Updated => "updated",
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 /// The random number of an [`Event`]: 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId([u8; 16]);
@@ -108,5 +132,52 @@ impl<'de> Deserialize<'de> for EventId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Reason, Status};
+
+    #[test]
+    fn the_name_shown_is_the_name_serialised() {
+        fn same(value: &(impl Serialize + fmt::Display)) {
+            assert_eq!(serde_json::to_value(value).unwrap(), value.to_string());
+        }
+        for action in [
+            Action::Compromised,
+            Action::Disabled,
+            Action::Enabled,
+            Action::Imported,
+            Action::Issued,
+            Action::Regenerated,
+            Action::Revoked,
+            Action::Rotated,
+            Action::RotationFinished,
+            Action::Updated,
+        ] {
+            same(&action);
+        }
+        for reason in [
+            Reason::Compromised,
+            Reason::Other,
+            Reason::OwnerLeft,
+            Reason::Policy,
+            Reason::Superseded,
+            Reason::Unused,
+        ] {
+            same(&reason);
+        }
+        for status in [
+            Status::Active,
+            Status::Expired,
+            Status::Inactive,
+            Status::Revoked,
+            Status::Scheduled,
+            Status::Unreadable,
+        ] {
+            same(&status);
+        }
     }
 }

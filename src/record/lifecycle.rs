@@ -1,3 +1,4 @@
+use std::fmt;
 use std::time::Duration;
 
 use super::body::{Body, Reason, Slot, State, Status};
@@ -5,7 +6,7 @@ use crate::timestamp::Timestamp;
 
 /// A change that the key's present state doesn't allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a key that is {} {rule}", .status.as_str())]
+#[error("a key that is {status} {rule}")]
 pub struct WrongState {
     /// How the key stands.
     pub status: Status,
@@ -24,6 +25,12 @@ impl Status {
             Self::Scheduled => "scheduled",
             Self::Unreadable => "unreadable",
         }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
     }
 }
 
