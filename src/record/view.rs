@@ -98,8 +98,6 @@ pub struct SecretView {
     pub valid_until: Option<Timestamp>,
     /// When it was last used: whether a rotation has been followed everywhere.
     pub last_used_at: Option<Timestamp>,
-    /// How often it was used.
-    pub uses: u64,
 }
 
 impl KeyRecord {
@@ -205,7 +203,6 @@ fn secrets(body: &Body, usage: &Usage) -> Vec<SecretView> {
             issued_at: slot.issued_at,
             valid_until: slot.valid_until,
             last_used_at: usage.last_used_at.filter(|used| *used >= slot.issued_at),
-            uses: usage.uses,
         })
         .collect();
     secrets.sort_by_key(|secret| !secret.current);
