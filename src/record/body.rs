@@ -209,6 +209,11 @@ impl Body {
         !matches!(self.status(now), Status::Revoked | Status::Expired)
     }
 
+    /// Whether this secret of the key's can never work again.
+    pub(crate) fn has_ended(&self, slot: &Slot, now: Timestamp) -> bool {
+        !self.is_live(now) || !slot.is_valid(now)
+    }
+
     /// The index of the current secret's slot.
     pub(crate) fn current_slot(&self) -> usize {
         usize::from(self.slots[0].as_ref().is_none_or(|slot| slot.valid_until.is_some()))

@@ -7,6 +7,7 @@ use crate::mac::{PepperId, PepperRing};
 use crate::policy::Actor;
 use crate::record::KeyRecord;
 use crate::store::{KeyQuery, ListPosition};
+use crate::timestamp::Timestamp;
 
 /// How much each pepper is still needed for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -18,13 +19,14 @@ pub struct PepperReport {
     pub unreadable: u64,
 }
 
-/// What one pepper is needed for. Revoked keys count by their seal only.
+/// What one pepper is needed for. A secret that can never work again counts no longer:
+/// a superseded one after its grace, and those of revoked and expired keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct PepperUse {
-    /// Native secrets whose tags are under it.
+    /// Native secrets that may still work and whose tags are under it.
     pub tags: u64,
-    /// Imported secrets whose tags are under it.
+    /// Imported secrets that may still work and whose tags are under it.
     pub imports: u64,
     /// Records whose seal is under it.
     pub seals: u64,
@@ -43,7 +45,7 @@ impl PepperReport {
         self.peppers.iter().filter(|(_, used)| !used.is_unused()).map(|(pepper, _)| *pepper)
     }
 
-    pub(super) fn count(&mut self, record: &KeyRecord) {
+    pub(super) fn count(&mut self, record: &KeyRecord, now: Timestamp) {
         let Some(body) = record.body() else {
             self.unreadable += 1;
             return;
@@ -51,10 +53,7 @@ impl PepperReport {
         if let Some(seal) = &body.seal {
             self.peppers.entry(seal.pepper).or_default().seals += 1;
         }
-        if matches!(body.state, crate::record::State::Revoked { .. }) {
-            return;
-        }
-        for slot in body.slots.iter().flatten() {
+        for slot in body.slots.iter().flatten().filter(|slot| !body.has_ended(slot, now)) {
             let used = self.peppers.entry(slot.pepper).or_default();
             match slot.imported {
                 Some(_) => used.imports += 1,
@@ -87,7 +86,8 @@ impl KeyService {
         for (pepper, _) in self.0.scheme.peppers() {
             report.peppers.entry(pepper).or_default();
         }
-        self.walk(KeyQuery::new().with_revoked(), |record| report.count(record)).await?;
+        let now = self.now();
+        self.walk(KeyQuery::new().with_revoked(), |record| report.count(record, now)).await?;
         Ok(report)
     }
 

@@ -91,7 +91,7 @@ pub struct Reports {
     pub unused: Vec<KeyView>,
     /// They will expire soon.
     pub expiring: Vec<KeyView>,
-    /// A tag or the seal is not under the current pepper.
+    /// The seal, or the tag of a secret that may still work, is not under the current pepper.
     pub old_pepper: Vec<KeyId>,
     /// Their record is not what was sealed.
     pub bad_seals: Vec<KeyId>,
@@ -133,7 +133,7 @@ impl KeyService {
             let ids: Vec<KeyId> = records.iter().map(KeyRecord::id).collect();
             let usage = self.0.store.usage(&ids).await?;
             for record in &records {
-                reports.peppers.count(record);
+                reports.peppers.count(record, now);
                 self.report_record(record, &mut reports);
                 let view = record.view(usage.get(&record.id()), now);
                 reports.file(&view, options);
@@ -158,7 +158,8 @@ impl KeyService {
             SealVerdict::UnknownPepper => reports.unreadable.push(record.id()),
         }
         let current = self.0.scheme.current().map(|keys| keys.id);
-        let tags = body.slots.iter().flatten().map(|slot| slot.pepper);
+        let tags = body.slots.iter().flatten().filter(|slot| !body.has_ended(slot, reports.at));
+        let tags = tags.map(|slot| slot.pepper);
         let seal = body.seal.as_ref().map(|seal| seal.pepper);
         if tags.chain(seal).any(|pepper| Some(pepper) != current) {
             reports.old_pepper.push(record.id());

@@ -102,7 +102,7 @@ impl Challenge<'_> {
     ///
     /// [`VerifyError::Rejected`], and [`VerifyError::Unavailable`] for a record that
     /// can't be read, is another key's, is under a pepper that the scheme doesn't
-    /// have, or has limits that are counted in a shared store, which this function
+    /// have while the secret might still work, or has limits that are counted in a shared store, which this function
     /// can't ask: [`KeyService::verify`](crate::KeyService::verify) does.
     pub fn finish(
         &self,
@@ -169,6 +169,10 @@ impl Challenge<'_> {
             return wrong(Deny::WrongSecret);
         };
         let Some(tag) = self.tag(credential.pepper) else {
+            if body.has_ended(credential, now) && self.scheme.prove(record).is_ok() {
+                self.prove_nothing();
+                return wrong(Deny::WrongSecret);
+            }
             return Err(unavailable(
                 StoreErrorKind::Corrupt,
                 "the key's pepper is not in the ring",
