@@ -81,7 +81,9 @@ fn refused<T>(title: &str, result: std::result::Result<T, ManageError>) -> Resul
     println!("\n{title}: HTTP {}, {}", error.status(), error.code());
     match &error {
         ManageError::GrantExceedsActor(fields) => {
-            fields.iter().for_each(|field| println!("  - {field}"));
+            for field in fields {
+                println!("  - {field}");
+            }
         }
         other => println!("  - {other}"),
     }
