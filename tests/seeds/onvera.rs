@@ -14,7 +14,7 @@ fn platform() -> Platform {
     Platform::new(&[("onv_sk_live", Environment::PRODUCTION)], "2025-01-15T10:00:00Z")
 }
 
-/// "API keys have the format onv_sk_live_<random_token>. The token is cryptographically random and
+/// "API keys have the format `onv_sk_live_<random_token>`. The token is cryptographically random and
 /// unique."
 #[pollster::test]
 async fn api_key_format() {
