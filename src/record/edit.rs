@@ -197,7 +197,9 @@ impl KeyEdit {
         if let Some(at) = &self.expires_at {
             edited.expires_at = errors.optional(at.as_ref(), |at| at.parse("expires_at"));
         }
-        errors.check(check_dates(edited.not_before, edited.expires_at, now));
+        if self.not_before.is_some() || self.expires_at.is_some() {
+            errors.check(check_dates(edited.not_before, edited.expires_at, now));
+        }
         errors.finish().map(|()| edited)
     }
 
