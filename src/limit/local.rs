@@ -91,6 +91,12 @@ impl LocalLimits {
         self.0.keys.look(&key, rules, now)
     }
 
+    /// The same for an owner; `None` if owners have no local limits.
+    pub(crate) fn look_at_owner(&self, owner: &str, now: Timestamp) -> Option<LimitCells> {
+        let rules = &self.0.owner_rules;
+        rules.has_local().then(|| self.0.owners.look(owner, rules, now))
+    }
+
     /// The counters of an owner; `None` if owners have no local limits.
     ///
     /// This takes a lock, and allocates only for an owner not seen before.
@@ -195,7 +201,11 @@ impl<K: Hash + Eq> Table<K> {
         fresh
     }
 
-    fn look(&self, key: &K, rules: &LimitRules, now: Timestamp) -> LimitCells {
+    fn look<Q>(&self, key: &Q, rules: &LimitRules, now: Timestamp) -> LimitCells
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
         let shard =
             self.shard(key).map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner));
         let before = shard.as_ref().and_then(|cells| cells.get(key)).map(AsRef::as_ref);

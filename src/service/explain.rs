@@ -1,6 +1,6 @@
 use super::list::within;
 use super::{KeyService, ManageError};
-use crate::limit::LocalLimits;
+use crate::limit::{LimitCells, LocalLimits};
 use crate::policy::{AccessRequest, Actor, Check, Decision, Subject, Trace};
 use crate::record::{Body, KeyEdit, KeyRecord};
 use crate::store::KeyQuery;
@@ -109,12 +109,15 @@ impl KeyService {
     }
 }
 
-/// The units left in the tightest of a key's local limits, asked at a cost of zero.
+/// The units left in the tightest local limit of a key and its owner, asked at a cost
+/// of zero.
 fn room(limits: &LocalLimits, body: &Body, cost: u32, at: Timestamp) -> Option<u64> {
-    if !body.grants.limits.has_local() || cost == 0 {
+    if cost == 0 {
         return None;
     }
-    let cells = limits.look(*body.id.as_bytes(), &body.grants.limits, at);
-    let asked = cells.take(at, 0).ok()?;
-    cells.state(asked).map(|state| state.remaining())
+    let rules = &body.grants.limits;
+    let key = rules.has_local().then(|| limits.look(*body.id.as_bytes(), rules, at));
+    let owner = limits.look_at_owner(&body.owner, at);
+    let left = |cells: LimitCells| Some(cells.state(cells.take(at, 0).ok()?)?.remaining());
+    key.into_iter().chain(owner).filter_map(left).min()
 }
