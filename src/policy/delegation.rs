@@ -223,6 +223,16 @@ impl Actor {
         excess.extend(strange.map(|role| {
             FieldError::new("roles", role.as_str(), "must be held by the actor, by name")
         }));
+        if self.sole_owner() != Some(&*body.owner) {
+            let own = |role: &&RoleName| roles.scopes(&body.owner, role);
+            let means_more = |role: &&RoleName| {
+                bounds.roles.contains(role) && !own(role).into_iter().flatten().all(held)
+            };
+            excess.extend(grants.roles.iter().filter(means_more).map(|role| {
+                let rule = "must not mean more with the key's owner than the actor holds";
+                FieldError::new("roles", role.as_str(), rule)
+            }));
+        }
         if !bounds.environments.contains(&body.environment) {
             let rule = "must be one the actor may give keys to";
             excess.push(FieldError::new("environment", body.environment.as_str(), rule));
