@@ -28,7 +28,7 @@ pub(crate) struct Key {
     pub(crate) roles: Vec<&'static str>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Request {
     pub(crate) environment: Environment,
     pub(crate) client: Option<IpAddr>,
@@ -37,7 +37,7 @@ pub(crate) struct Request {
     pub(crate) at: i64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Needs {
     All(Vec<&'static str>),
     Any(Vec<&'static str>),
@@ -46,7 +46,7 @@ pub(crate) enum Needs {
     Tree(Tree),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Tree {
     And(Box<Tree>, Box<Tree>),
     Leaf(&'static str),
