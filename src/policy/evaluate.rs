@@ -111,6 +111,6 @@ impl Subject<'_> {
     fn secret_is_valid(&self, now: Timestamp) -> bool {
         let Some(slot) = self.slot else { return true };
         let slot = self.body.slots.get(slot).and_then(Option::as_ref);
-        slot.is_some_and(|slot| slot.is_valid(now))
+        slot.is_some_and(|slot| self.body.accepts(slot, now))
     }
 }

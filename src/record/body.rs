@@ -93,12 +93,6 @@ pub(crate) struct Slot {
     pub(crate) valid_until: Option<Timestamp>,
 }
 
-impl Slot {
-    pub(crate) fn is_valid(&self, now: Timestamp) -> bool {
-        self.valid_until.is_none_or(|until| now < until)
-    }
-}
-
 /// How a key stands, apart from its dates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case", deny_unknown_fields)]
@@ -202,6 +196,15 @@ impl Body {
             State::Enabled if self.not_before.is_some_and(|start| now < start) => Status::Scheduled,
             State::Enabled => Status::Active,
         }
+    }
+
+    /// Whether the secret of a slot still works.
+    ///
+    /// The last replacement has happened, even for a clock that is behind it, so
+    /// whatever it ended at once stays ended.
+    pub(crate) fn accepts(&self, slot: &Slot, now: Timestamp) -> bool {
+        let now = self.rotated_at.map_or(now, |at| now.max(at));
+        slot.valid_until.is_none_or(|until| now < until)
     }
 
     /// Not revoked and not expired: what caps count.

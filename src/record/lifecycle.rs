@@ -62,8 +62,11 @@ impl Body {
     ) -> Result<usize, WrongState> {
         self.changeable(now)?;
         let free = 1 - self.current_slot();
-        let running =
-            self.slots.get(free).and_then(Option::as_ref).is_some_and(|slot| slot.is_valid(now));
+        let running = self
+            .slots
+            .get(free)
+            .and_then(Option::as_ref)
+            .is_some_and(|slot| self.accepts(slot, now));
         if running && !replace_older && !grace.is_zero() {
             let rule = "has a rotation running; finish it, or ask to replace the older secret";
             return Err(WrongState { status: self.status(now), rule });

@@ -82,6 +82,9 @@ impl KeyService {
 
     /// Ends the grace of a rotation: the old secret stops at once.
     ///
+    /// A node whose clock is behind this one's stops it when its clock comes to the
+    /// same instant; [`KeyService::regenerate`] stops it there too.
+    ///
     /// # Errors
     ///
     /// No permission `api.key.update`; a revoked or expired key; the store's own.
