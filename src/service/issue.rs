@@ -182,7 +182,8 @@ impl KeyService {
             for id in self.0.scheme.ids(repeat.random(attempt)) {
                 let Some(record) = self.0.store.get(id).await? else { continue };
                 taken = true;
-                match record.body().and_then(|body| body.idempotency.as_ref()) {
+                // What can't be read may be the very key that is asked for.
+                match &record.readable()?.idempotency {
                     Some(mark) if mark.key == repeat.mark.key => {
                         if mark.request != repeat.mark.request {
                             return Err(ManageError::IdempotencyMismatch);
