@@ -214,7 +214,7 @@ impl Body {
 
     /// Whether this secret of the key's can never work again.
     pub(crate) fn has_ended(&self, slot: &Slot, now: Timestamp) -> bool {
-        !self.is_live(now) || !slot.is_valid(now)
+        !self.is_live(now) || !self.accepts(slot, now)
     }
 
     /// The index of the current secret's slot.
