@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use keyward::{
     AccessRequest, Actor, ApiKey, ClientIp, Environment, FakeClock, KeyId, KeyQuery, KeyScheme,
-    KeyService, MemoryStore, NewKey, PepperRing, RateLimit, Reason, Scopes, Verified,
+    KeyService, MemoryStore, NewKey, PepperRing, RateLimit, Reason, Verified,
 };
 use serde::Serialize;
 
@@ -96,8 +96,8 @@ async fn second_scheme(actor: &Actor, clock: &FakeClock) -> Result {
 
 fn show_verified(verified: &Verified) {
     println!("\n{} `{}` of {}", verified.key_id(), verified.name(), verified.owner());
-    println!("may write schedules: {}", verified.can(Scopes::One("write:schedules")));
-    println!("may delete assets: {}", verified.can(Scopes::One("delete:assets")));
+    println!("may write schedules: {}", verified.can("write:schedules"));
+    println!("may delete assets: {}", verified.can("delete:assets"));
 }
 
 async fn refusals(keys: &KeyService, actor: &Actor, key: &ApiKey) -> Result {

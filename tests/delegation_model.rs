@@ -258,7 +258,10 @@ fn random_edit(random: &mut Random) -> KeyEdit {
                 Some(end) => edit.expires_at(at(end)),
                 None => edit.never_expires(),
             },
-            _ => edit.not_before(random.pick(&[None, Some(at(-100)), Some(at(20)), Some(at(70))])),
+            _ => match random.pick(&[None, Some(at(-100)), Some(at(20)), Some(at(70))]) {
+                Some(start) => edit.not_before(start),
+                None => edit.valid_at_once(),
+            },
         };
     }
     edit

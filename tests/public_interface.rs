@@ -13,9 +13,9 @@ use keyward::{
     KeyEdit, KeyId, KeyQuery, KeyRecord, KeyScheme, KeyService, KeyServiceBuilder, KeyStore,
     KeyView, LimitStore, LocalLimits, LogQuery, Maintained, ManageError, MemoryStore, NewKey,
     Observer, Outcome, Page, Pepper, PepperReport, PepperRing, Prefix, Quota, RateLimit, Reason,
-    Refill, Rejected, ReportOptions, Reports, Resealed, Roles, Rotation, ScopeExpr, Scopes,
-    SharedKeyStore, SharedLimitStore, Status, StoreError, StoreErrorKind, SystemClock, Taken,
-    Timestamp, Trace, Usage, UsageDelta, UsageStore, Verified, VerifyError,
+    Refill, Rejected, ReportOptions, Reports, Resealed, Roles, Rotation, ScopeExpr, SharedKeyStore,
+    SharedLimitStore, Status, StoreError, StoreErrorKind, SystemClock, Taken, Timestamp, Trace,
+    Usage, UsageDelta, UsageStore, Verified, VerifyError,
 };
 
 type Anyhow = Result<(), Box<dyn Error>>;
@@ -58,8 +58,8 @@ async fn a_whole_program() -> Anyhow {
 
     let verified = keys.verify(key.expose_secret(), &SERVED).await?;
     assert_eq!((verified.key_id(), verified.owner()), (id, "org_1"));
-    assert!(verified.can(Scopes::One("read:sites")));
-    assert!(!verified.can(Scopes::One("write:assets")));
+    assert!(verified.can("read:sites"));
+    assert!(!verified.can("write:assets"));
     assert_eq!(verified.limit().map(|limit| limit.remaining()), Some(99));
 
     let refused = keys.verify(key.expose_secret(), &SERVED.scope("api.key.create")).await;

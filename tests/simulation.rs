@@ -38,7 +38,10 @@ fn random_edit(random: &mut Random) -> (KeyEdit, impl Fn(&mut Key) + use<>) {
         };
     }
     if fields[5] {
-        edit = edit.not_before(donor.not_before.map(at));
+        edit = match donor.not_before {
+            Some(start) => edit.not_before(at(start)),
+            None => edit.valid_at_once(),
+        };
     }
     let apply = move |key: &mut Key| {
         let donor = donor.clone();

@@ -31,6 +31,12 @@ pub enum Scopes<'a> {
     One(&'a str),
 }
 
+impl<'a> From<&'a str> for Scopes<'a> {
+    fn from(scope: &'a str) -> Self {
+        Self::One(scope)
+    }
+}
+
 impl<'a> Scopes<'a> {
     /// Whether the requirement is met, given which scopes are granted. Allocates nothing.
     pub fn satisfied_by(&self, granted: &mut dyn FnMut(&str) -> bool) -> bool {

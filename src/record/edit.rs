@@ -119,16 +119,28 @@ impl KeyEdit {
         Self { rate_limits: Some(limits.into_iter().collect()), ..self }
     }
 
-    /// Another quota, or none.
+    /// Another quota.
     #[must_use]
-    pub fn quota(self, quota: Option<Quota>) -> Self {
-        Self { quota: Some(quota), ..self }
+    pub fn quota(self, quota: Quota) -> Self {
+        Self { quota: Some(Some(quota)), ..self }
     }
 
-    /// Another first instant, or at once.
+    /// No quota.
     #[must_use]
-    pub fn not_before(self, at: Option<Timestamp>) -> Self {
-        Self { not_before: Some(at.map(Instant::new)), ..self }
+    pub fn without_quota(self) -> Self {
+        Self { quota: Some(None), ..self }
+    }
+
+    /// Another first instant.
+    #[must_use]
+    pub fn not_before(self, at: Timestamp) -> Self {
+        Self { not_before: Some(Some(Instant::new(at))), ..self }
+    }
+
+    /// No first instant.
+    #[must_use]
+    pub fn valid_at_once(self) -> Self {
+        Self { not_before: Some(None), ..self }
     }
 
     /// Another expiry.

@@ -98,6 +98,12 @@ impl NewKey {
         Self { permissions: texts(scopes), ..self }
     }
 
+    /// A role it holds, besides those of [`NewKey::roles`].
+    #[must_use]
+    pub fn role(self, role: impl Into<String>) -> Self {
+        Self { role: Some(role.into()), ..self }
+    }
+
     /// The roles it holds.
     #[must_use]
     pub fn roles(self, roles: impl IntoIterator<Item = impl Into<String>>) -> Self {

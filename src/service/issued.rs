@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::record::KeyView;
 use crate::timestamp::Timestamp;
-use crate::token::ApiKey;
+use crate::token::{ApiKey, KeyId};
 
 /// A secret that was just made, and the key it belongs to.
 ///
@@ -45,15 +45,25 @@ impl IssuedKey {
         self.changed.everywhere_by
     }
 
+    /// The key's public id.
+    pub fn id(&self) -> KeyId {
+        self.view().id
+    }
+
     /// The secret itself; it can be taken once.
     pub fn into_key(self) -> ApiKey {
         self.key
+    }
+
+    /// Both: the key as lists show it, and its secret.
+    pub fn into_parts(self) -> (KeyView, ApiKey) {
+        (self.changed.key, self.key)
     }
 }
 
 impl fmt::Debug for IssuedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IssuedKey").field("id", &self.view().id).finish_non_exhaustive()
+        f.debug_struct("IssuedKey").field("id", &self.id()).finish_non_exhaustive()
     }
 }
 

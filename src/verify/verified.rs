@@ -13,10 +13,10 @@ use crate::token::KeyId;
 /// Only a verification makes one, and nothing turns it into another credential.
 ///
 /// ```
-/// use keyward::{Scopes, Verified};
+/// use keyward::Verified;
 ///
 /// fn export(key: &Verified, with_history: bool) -> Result<String, &'static str> {
-///     if with_history && !key.can(Scopes::One("read:history")) {
+///     if with_history && !key.can("read:history") {
 ///         return Err("the key lacks read:history");
 ///     }
 ///     Ok(format!("exported for {} by {}", key.owner(), key.key_id()))
@@ -65,7 +65,8 @@ impl Verified {
     }
 
     /// Whether the key holds these scopes: for what is only known inside a handler.
-    pub fn can(&self, scopes: Scopes<'_>) -> bool {
+    pub fn can<'s>(&self, scopes: impl Into<Scopes<'s>>) -> bool {
+        let scopes = scopes.into();
         self.body().is_some_and(|body| {
             let subject = Subject { body, slot: Some(self.slot), roles: &self.roles };
             scopes.satisfied_by(&mut |scope| subject.grants(scope))

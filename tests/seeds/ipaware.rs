@@ -129,8 +129,8 @@ async fn api_key_roles() {
     {
         let (_, key) = platform.issue(NewKey::named(role).roles([role])).await;
         let verified = platform.verify(&key, REQUEST).await;
-        assert_eq!(verified.can(keyward::Scopes::One("lookups:read")), read, "{role}");
-        assert_eq!(verified.can(keyward::Scopes::One("lists:write")), write, "{role}");
+        assert_eq!(verified.can("lookups:read"), read, "{role}");
+        assert_eq!(verified.can("lists:write"), write, "{role}");
     }
     let other = Actor::system("admin").for_owner("org_2");
     let foreign = NewKey::named("k").roles(["Night Shift"]);
