@@ -65,9 +65,13 @@ impl Actor {
     }
 
     /// Manages the keys of one owner; to everybody else's it is as if they weren't there.
+    ///
+    /// An empty owner is nobody's: no key can be managed.
     #[must_use]
     pub fn for_owner(self, owner: impl Into<String>) -> Self {
-        Self { owners: Owners::One(owner.into().into()), ..self }
+        let owner: String = owner.into();
+        let owners = if owner.is_empty() { Owners::None } else { Owners::One(owner.into()) };
+        Self { owners, ..self }
     }
 
     /// Manages the keys of every owner.
