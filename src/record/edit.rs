@@ -190,15 +190,15 @@ impl KeyEdit {
             edited.name = name.as_str().into();
         }
         if let Some(metadata) = &self.metadata {
-            errors.check(check_metadata(metadata));
+            errors.all(check_metadata(metadata));
             edited.metadata.clone_from(metadata);
         }
         if let Some(scopes) = &self.permissions {
             edited.grants.scopes = errors.all(ScopeSet::parse_all("permissions", scopes));
         }
         if self.role.is_some() || self.roles.is_some() {
-            let names = self.role.iter().chain(self.roles.iter().flatten());
-            edited.grants.roles = errors.all(parse_roles(names));
+            let names = self.roles.as_deref().unwrap_or_default();
+            edited.grants.roles = errors.all(parse_roles(self.role.as_ref(), names));
         }
         self.apply_networks(&mut edited, &mut errors);
         self.apply_resources(&mut edited, &mut errors);

@@ -187,10 +187,10 @@ fn texts(items: impl IntoIterator<Item = impl Into<String>>) -> Vec<String> {
 }
 
 impl NewKey {
-    /// The caller's idempotency key, if there is one.
-    pub(crate) fn repeat_key(&self) -> Result<Option<&str>, FieldError> {
-        let Some(key) = self.idempotency_key.as_deref() else { return Ok(None) };
-        check_visible("idempotency_key", key, 255).map(|()| Some(key))
+    /// The caller's idempotency key, if there is one that keeps its rule.
+    pub(crate) fn repeat_key(&self) -> Option<&str> {
+        let key = self.idempotency_key.as_deref()?;
+        check_visible("idempotency_key", key, 255).is_ok().then_some(key)
     }
 
     /// The owner it names, or the actor's.
@@ -212,11 +212,13 @@ pub(crate) struct ValidNewKey {
 }
 
 impl NewKey {
-    /// Checks every field; `owner` is the actor's, for a request that names none.
+    /// Checks every field; `owner` is the actor's, for a request that names none, and
+    /// `service` checks what only the service can tell.
     pub(crate) fn validate(
         self,
         owner: Option<&str>,
         now: Timestamp,
+        service: impl FnOnce(Option<Environment>, Option<Prefix>, &LimitRules) -> Vec<FieldError>,
     ) -> Result<ValidNewKey, Vec<FieldError>> {
         let mut errors = Errors::default();
         errors.check(check_text("name", &self.name, 256));
@@ -225,7 +227,7 @@ impl NewKey {
         if let Some(key) = &self.idempotency_key {
             errors.check(check_visible("idempotency_key", key, 255));
         }
-        errors.check(check_metadata(&self.metadata));
+        errors.all(check_metadata(&self.metadata));
         let environment = errors.optional(self.environment.as_deref(), |environment| {
             Environment::new(environment).map_err(|error| error.at("environment"))
         });
@@ -236,10 +238,11 @@ impl NewKey {
         let expires_at = errors.optional(self.expires_at.as_ref(), |at| at.parse("expires_at"));
         errors.check(check_dates(not_before, expires_at, now));
         let scopes = errors.all(ScopeSet::parse_all("permissions", &self.permissions));
-        let roles = errors.all(parse_roles(self.role.iter().chain(&self.roles)));
+        let roles = errors.all(parse_roles(self.role.as_ref(), &self.roles));
         let networks = errors.all(NetworkRules::parse(&self.ip_allowlist, &self.ip_denylist));
         let resources = errors.all(parse_resources(&self.resources, &self.customers));
         let limits = errors.all(LimitRules::new(self.rate_limits, self.quota));
+        errors.0.extend(service(environment, prefix, &limits));
         errors.finish()?;
         Ok(ValidNewKey {
             name: self.name.into(),
@@ -305,26 +308,28 @@ pub(super) fn check_dates(
     }
 }
 
-pub(super) fn parse_roles<'a>(
-    names: impl Iterator<Item = &'a String>,
+pub(super) fn parse_roles(
+    single: Option<&String>,
+    names: &[String],
 ) -> Result<Box<[RoleName]>, Vec<FieldError>> {
     let mut errors = Errors::default();
-    let mut roles: Vec<RoleName> = names
-        .enumerate()
-        .filter_map(|(i, name)| {
-            let parse = |name: &String| {
-                RoleName::new(name).map_err(|error| error.at(format!("roles[{i}]")))
-            };
-            errors.optional(Some(name), parse)
-        })
-        .collect();
-    roles.sort_unstable();
-    roles.dedup();
-    if roles.len() > MAX_ROLES {
+    let given = single.into_iter().len() + names.len();
+    if given > MAX_ROLES {
         let rule = format!("must be at most {MAX_ROLES}");
-        errors.check(Err(FieldError::new("roles", &roles.len().to_string(), rule)));
+        errors.check(Err(FieldError::new("roles", &given.to_string(), rule)));
     }
-    errors.finish().map(|()| roles.into())
+    let mut parsed = Vec::new();
+    parsed.extend(
+        errors.optional(single, |name| RoleName::new(name).map_err(|error| error.at("role"))),
+    );
+    for (i, name) in names.iter().take(MAX_ROLES).enumerate() {
+        parsed.extend(errors.optional(Some(name), |name| {
+            RoleName::new(name).map_err(|error| error.at(format!("roles[{i}]")))
+        }));
+    }
+    parsed.sort_unstable();
+    parsed.dedup();
+    errors.finish().map(|()| parsed.into())
 }
 
 const MAX_ROLES: usize = 64;
@@ -334,10 +339,19 @@ pub(super) fn parse_resources(
     customers: &[String],
 ) -> Result<ResourceRules, Vec<FieldError>> {
     let mut kinds = resources.clone();
+    let others = kinds.get("customer").map_or(0, Vec::len);
     if !customers.is_empty() {
         kinds.entry("customer".to_owned()).or_default().extend_from_slice(customers);
     }
-    ResourceRules::new(&kinds)
+    let as_given = |error: FieldError| match customer_index(error.field()) {
+        Some(i) if i >= others => error.at(format!("customers[{}]", i - others)),
+        _ => error,
+    };
+    ResourceRules::new(&kinds).map_err(|errors| errors.into_iter().map(as_given).collect())
+}
+
+fn customer_index(field: &str) -> Option<usize> {
+    field.strip_prefix("resources.customer[")?.strip_suffix(']')?.parse().ok()
 }
 
 fn check_owner(owner: &str) -> Result<(), FieldError> {
@@ -376,19 +390,27 @@ fn is_invisible(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-pub(super) fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), FieldError> {
+pub(super) fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), Vec<FieldError>> {
     const LONGEST: usize = 16 * 1024;
     let size: usize = metadata.iter().map(|(key, value)| key.len() + value.len()).sum();
     if size > LONGEST {
         let rule = format!("must be at most {LONGEST} bytes in all, keys included");
-        return Err(FieldError::new("metadata", &format!("{size} bytes"), rule));
+        return Err(vec![FieldError::new("metadata", &format!("{size} bytes"), rule)]);
     }
+    let mut errors = Errors::default();
     for (key, value) in metadata {
-        check_text("metadata", key, 128)?;
-        if let Some(c) = value.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
-            let rule = format!("must not hold control characters (U+{:04X})", u32::from(c));
-            return Err(FieldError::new(format!("metadata.{key}"), value, rule));
-        }
+        errors.check(check_entry(key, value));
     }
-    Ok(())
+    errors.finish()
+}
+
+fn check_entry(key: &str, value: &str) -> Result<(), FieldError> {
+    check_text("metadata", key, 128)?;
+    match value.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
+        Some(c) => {
+            let rule = format!("must not hold control characters (U+{:04X})", u32::from(c));
+            Err(FieldError::new(format!("metadata.{key}"), value, rule))
+        }
+        None => Ok(()),
+    }
 }

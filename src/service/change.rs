@@ -40,7 +40,7 @@ impl KeyService {
                 if edited == *body {
                     return Ok(None);
                 }
-                self.check_limits(&edited)?;
+                self.check_limits(&edited.grants.limits)?;
                 if widens(body, &edited) {
                     self.check_excess(actor, &edited)?;
                 }

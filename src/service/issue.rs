@@ -3,6 +3,7 @@ use sha2::{Digest, Sha256};
 use super::issued::IssuedKey;
 use super::{KeyService, ManageError};
 use crate::error::{FieldError, StoreErrorKind};
+use crate::limit::LimitRules;
 use crate::policy::Actor;
 use crate::record::{
     Action, Body, Encoding, IdempotencyMark, KeyRecord, NewKey, Slot, State, ValidNewKey,
@@ -25,7 +26,7 @@ impl KeyService {
     /// request that was carried out before, by its idempotency key; the store's own.
     pub async fn issue(&self, actor: &Actor, new: NewKey) -> Result<IssuedKey, ManageError> {
         self.permit(actor, "api.key.create")?;
-        let repeat = self.repeat(actor, &new)?;
+        let repeat = self.repeat(actor, &new);
         let mut attempt = 0;
         if let Some(repeat) = &repeat {
             attempt = self.first_free(repeat, 0).await?;
@@ -64,8 +65,12 @@ impl KeyService {
         now: Timestamp,
     ) -> Result<Body, ManageError> {
         let owner = actor.sole_owner();
-        let valid = new.validate(owner, now)?;
-        let place = self.0.scheme.choose(valid.environment, valid.prefix)?;
+        let scheme = &self.0.scheme;
+        let valid = new.validate(owner, now, |environment, prefix, limits| {
+            let place = scheme.choose(environment, prefix).err();
+            place.into_iter().chain(self.check_limits(limits).err()).collect()
+        })?;
+        let place = scheme.choose(valid.environment, valid.prefix)?;
         let ValidNewKey { name, owner, grants, not_before, expires_at, metadata, .. } = valid;
         let body = Body {
             encoding: Encoding::V1,
@@ -88,7 +93,6 @@ impl KeyService {
             idempotency: None,
             seal: None,
         };
-        self.check_limits(&body)?;
         self.check_excess(actor, &body)?;
         Ok(body)
     }
@@ -103,10 +107,10 @@ impl KeyService {
     }
 
     /// Refuses strict limits when there is nowhere to count them.
-    pub(super) fn check_limits(&self, body: &Body) -> Result<(), ManageError> {
-        if body.grants.limits.has_shared() && self.0.limit_store.is_none() {
+    pub(super) fn check_limits(&self, limits: &LimitRules) -> Result<(), FieldError> {
+        if limits.has_shared() && self.0.limit_store.is_none() {
             let rule = "must be counted locally: this service has no limit store";
-            return Err(FieldError::unshown("rate_limits", rule).into());
+            return Err(FieldError::unshown("rate_limits", rule));
         }
         Ok(())
     }
@@ -159,11 +163,11 @@ impl KeyService {
     }
 
     /// What marks this request, if the caller gave an idempotency key.
-    fn repeat(&self, actor: &Actor, new: &NewKey) -> Result<Option<Repeat>, ManageError> {
-        let Some(key) = new.repeat_key()? else { return Ok(None) };
+    fn repeat(&self, actor: &Actor, new: &NewKey) -> Option<Repeat> {
+        let key = new.repeat_key()?;
         let owner = new.owner_or(actor.sole_owner());
         if !actor.manages(owner) {
-            return Ok(None);
+            return None;
         }
         let request = serde_json::to_vec(new).unwrap_or_default();
         let realm = self.0.scheme.realm_name();
@@ -172,7 +176,7 @@ impl KeyService {
             request: Sha256::digest(&request).into(),
         };
         let parts = ["keyward/v1/idem", realm, owner, actor.name(), key].map(str::to_owned);
-        Ok(Some(Repeat { parts, mark }))
+        Some(Repeat { parts, mark })
     }
 
     /// The first attempt from `from` on whose id no other request has taken.
