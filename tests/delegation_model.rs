@@ -358,7 +358,7 @@ fn live_keys(world: &World, owner: &str, now: i64) -> usize {
 #[test]
 fn no_operation_goes_beyond_its_actor() {
     let mut done = [0; 3];
-    for seed in 0..cases(100_000, 2_000) as u64 {
+    for seed in 0..cases(100_000, 1_000) as u64 {
         sequence(seed, &mut done);
     }
     let [tried, carried_out, decisions] = done;
