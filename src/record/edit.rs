@@ -3,9 +3,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::body::Body;
-use super::new_key::{
-    Errors, Instant, check_dates, check_metadata, check_text, parse_resources, parse_roles,
-};
+use super::check::{Errors, check_dates, check_metadata, check_text, parse_resources, parse_roles};
+use super::new_key::Instant;
 use crate::error::FieldError;
 use crate::grant::{NetworkRules, ScopeSet};
 use crate::limit::{LimitRules, Quota, RateLimit};

@@ -2,6 +2,7 @@
 
 mod body;
 mod canonical;
+mod check;
 mod document;
 mod edit;
 mod event;

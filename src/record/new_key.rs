@@ -3,8 +3,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::body::Grants;
+use super::check::{
+    Errors, check_dates, check_metadata, check_owner, check_text, check_visible, parse_resources,
+    parse_roles,
+};
 use crate::error::FieldError;
-use crate::grant::{Environment, NetworkRules, ResourceRules, RoleName, ScopeSet};
+use crate::grant::{Environment, NetworkRules, ScopeSet};
 use crate::limit::{LimitRules, Quota, RateLimit};
 use crate::timestamp::Timestamp;
 use crate::token::Prefix;
@@ -254,163 +258,5 @@ impl NewKey {
             expires_at,
             metadata: self.metadata,
         })
-    }
-}
-
-/// Everything that is wrong with one input.
-#[derive(Default)]
-pub(super) struct Errors(Vec<FieldError>);
-
-impl Errors {
-    pub(super) fn check(&mut self, result: Result<(), FieldError>) {
-        self.0.extend(result.err());
-    }
-
-    pub(super) fn optional<T, U>(
-        &mut self,
-        given: Option<U>,
-        parse: impl FnOnce(U) -> Result<T, FieldError>,
-    ) -> Option<T> {
-        given.map(parse)?.map_err(|error| self.0.push(error)).ok()
-    }
-
-    pub(super) fn all<T: Default>(&mut self, result: Result<T, Vec<FieldError>>) -> T {
-        result.unwrap_or_else(|errors| {
-            self.0.extend(errors);
-            T::default()
-        })
-    }
-
-    pub(super) fn finish(self) -> Result<(), Vec<FieldError>> {
-        if self.0.is_empty() { Ok(()) } else { Err(self.0) }
-    }
-}
-
-pub(super) fn check_dates(
-    not_before: Option<Timestamp>,
-    expires_at: Option<Timestamp>,
-    now: Timestamp,
-) -> Result<(), FieldError> {
-    let Some(end) = expires_at else { return Ok(()) };
-    if end <= now {
-        return Err(FieldError::new(
-            "expires_at",
-            &end.to_string(),
-            format!("must be after now, {now}"),
-        ));
-    }
-    match not_before {
-        Some(start) if end <= start => {
-            let rule = format!("must be after `not_before`, {start}");
-            Err(FieldError::new("expires_at", &end.to_string(), rule))
-        }
-        _ => Ok(()),
-    }
-}
-
-pub(super) fn parse_roles(
-    single: Option<&String>,
-    names: &[String],
-) -> Result<Box<[RoleName]>, Vec<FieldError>> {
-    let mut errors = Errors::default();
-    let given = single.into_iter().len() + names.len();
-    if given > MAX_ROLES {
-        let rule = format!("must be at most {MAX_ROLES}");
-        errors.check(Err(FieldError::new("roles", &given.to_string(), rule)));
-    }
-    let mut parsed = Vec::new();
-    parsed.extend(
-        errors.optional(single, |name| RoleName::new(name).map_err(|error| error.at("role"))),
-    );
-    for (i, name) in names.iter().take(MAX_ROLES).enumerate() {
-        parsed.extend(errors.optional(Some(name), |name| {
-            RoleName::new(name).map_err(|error| error.at(format!("roles[{i}]")))
-        }));
-    }
-    parsed.sort_unstable();
-    parsed.dedup();
-    errors.finish().map(|()| parsed.into())
-}
-
-const MAX_ROLES: usize = 64;
-
-pub(super) fn parse_resources(
-    resources: &BTreeMap<String, Vec<String>>,
-    customers: &[String],
-) -> Result<ResourceRules, Vec<FieldError>> {
-    let mut kinds = resources.clone();
-    let others = kinds.get("customer").map_or(0, Vec::len);
-    if !customers.is_empty() {
-        kinds.entry("customer".to_owned()).or_default().extend_from_slice(customers);
-    }
-    let as_given = |error: FieldError| match customer_index(error.field()) {
-        Some(i) if i >= others => error.at(format!("customers[{}]", i - others)),
-        _ => error,
-    };
-    ResourceRules::new(&kinds).map_err(|errors| errors.into_iter().map(as_given).collect())
-}
-
-fn customer_index(field: &str) -> Option<usize> {
-    field.strip_prefix("resources.customer[")?.strip_suffix(']')?.parse().ok()
-}
-
-fn check_owner(owner: &str) -> Result<(), FieldError> {
-    check_visible("owner", owner, 128)
-}
-
-fn check_visible(field: &str, text: &str, longest: usize) -> Result<(), FieldError> {
-    if text.is_empty() || text.len() > longest || !text.bytes().all(|byte| byte.is_ascii_graphic())
-    {
-        let rule = format!("must be 1 to {longest} visible ASCII characters without spaces");
-        return Err(FieldError::new(field, text, rule));
-    }
-    Ok(())
-}
-
-/// Text that people will read in lists: nothing that hides or reorders other text.
-pub(super) fn check_text(field: &str, text: &str, longest: usize) -> Result<(), FieldError> {
-    if text.trim().is_empty() || text.len() > longest {
-        let rule = format!("must be 1 to {longest} bytes of text");
-        return Err(FieldError::new(field, text, rule));
-    }
-    match text.chars().find(|c| c.is_control() || is_invisible(*c)) {
-        Some(c) => {
-            let rule = format!(
-                "must not hold control or bidirectional characters (U+{:04X})",
-                u32::from(c)
-            );
-            Err(FieldError::new(field, text, rule))
-        }
-        None => Ok(()),
-    }
-}
-
-/// Line separators and the bidirectional controls of UAX #9.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-}
-
-pub(super) fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), Vec<FieldError>> {
-    const LONGEST: usize = 16 * 1024;
-    let size: usize = metadata.iter().map(|(key, value)| key.len() + value.len()).sum();
-    if size > LONGEST {
-        let rule = format!("must be at most {LONGEST} bytes in all, keys included");
-        return Err(vec![FieldError::new("metadata", &format!("{size} bytes"), rule)]);
-    }
-    let mut errors = Errors::default();
-    for (key, value) in metadata {
-        errors.check(check_entry(key, value));
-    }
-    errors.finish()
-}
-
-fn check_entry(key: &str, value: &str) -> Result<(), FieldError> {
-    check_text("metadata", key, 128)?;
-    match value.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
-        Some(c) => {
-            let rule = format!("must not hold control characters (U+{:04X})", u32::from(c));
-            Err(FieldError::new(format!("metadata.{key}"), value, rule))
-        }
-        None => Ok(()),
     }
 }
