@@ -152,7 +152,7 @@ fn random_keys_and_requests() {
     let world = World::with(roles(), LocalLimits::new());
     let roles = roles();
     let mut random = Random(1);
-    for _ in 0..cases(40_000, 2_000) {
+    for _ in 0..cases(40_000, 1_000) {
         let key = random_key(&mut random);
         let (id, _) = issue(&world, &key);
         let record = world.record(id);

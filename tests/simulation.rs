@@ -6,7 +6,8 @@ mod model;
 
 use fixture::{Random, World, at, cases};
 use keyward::{
-    AccessRequest, Decision, KeyEdit, KeyId, KeyQuery, LocalLimits, NewKey, RateLimit, Roles,
+    AccessRequest, Change, Decision, Expect, KeyEdit, KeyId, KeyQuery, KeyRecord, KeyStore as _,
+    LocalLimits, NewKey, RateLimit, Roles,
 };
 use model::case::{LIVE, ROLES, compare, issue, random_key, random_request, roles, with_request};
 use model::{Key, Net, Standing, refusal};
@@ -117,8 +118,7 @@ fn simulations_come_true() {
     }
 }
 
-/// A key that has expired, or whose record was changed in the database, is explained
-/// and simulated like any other.
+/// A key that has expired is explained and simulated like any other.
 #[test]
 fn simulations_of_keys_that_do_not_work() {
     let world = World::new();
@@ -135,6 +135,24 @@ fn simulations_of_keys_that_do_not_work() {
     let query = KeyQuery::new();
     let broken = block_on(keys.would_break(host, &query, &restrict, &request, at(5))).unwrap();
     assert_eq!(broken, [id]);
+}
+
+/// A key whose record was changed in the database works for nothing, so no edit breaks it.
+#[test]
+fn no_edit_breaks_a_forged_key() {
+    let world = World::new();
+    let (id, _) = world.issue(NewKey::named("k").owner("o").permissions(["read:a"]));
+    let record = world.record(id);
+    let document = record.to_document().replace("read:a", "read:*");
+    let record = KeyRecord::from_row(id, record.version(), &document);
+    let change = Change { expect: Expect::Version(record.version()), record, event: None };
+    block_on(world.store.commit(change)).unwrap();
+    let (request, edit) = (AccessRequest::new(LIVE), KeyEdit::new().customers(["c1"]));
+    let trace = block_on(world.keys.explain(&world.host, id, &request, at(0))).unwrap();
+    assert_eq!(trace.failed().map(|step| step.check), Some(keyward::Check::Seal));
+    let query = KeyQuery::new();
+    let broken = block_on(world.keys.would_break(&world.host, &query, &edit, &request, at(0)));
+    assert_eq!(broken.unwrap(), []);
 }
 
 /// `explain` tells of a limit that all keys of the owner share.

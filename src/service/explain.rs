@@ -80,7 +80,9 @@ impl KeyService {
             Subject { body, slot: None, roles: &roles }.evaluate(request, at) == Decision::Allow
         };
         let visit = |record: &KeyRecord| {
-            let Some(body) = record.body().filter(|body| allows(body)) else { return };
+            let Some(body) = self.believed(record).ok().filter(|body| allows(body)) else {
+                return;
+            };
             match edit.apply(body, now) {
                 Ok(edited) if !allows(&edited) => broken.push(record.id()),
                 Ok(_) => {}
