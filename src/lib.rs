@@ -36,6 +36,9 @@ mod verify;
 mod service;
 pub mod store;
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
+
 pub mod manual;
 
 // The public interface is:
