@@ -1,8 +1,85 @@
-//! The store contract on the stores that come with the crate.
+//! The store contract on the store that comes with the crate, and on one whose every
+//! call suspends, as a database's does.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::task::Poll;
+
+use keyward::{
+    Change, Event, KeyId, KeyQuery, KeyRecord, KeyStore, LogQuery, MemoryStore, StoreError, Usage,
+    UsageDelta, UsageStore,
+};
 
 mod memory {
     keyward::conformance_suite!(
         #[pollster::test]
         keyward::MemoryStore::new()
     );
+}
+
+mod suspending {
+    keyward::conformance_suite!(
+        #[pollster::test]
+        super::suspending().await
+    );
+}
+
+async fn suspending() -> Suspending {
+    turns(1).await;
+    Suspending(MemoryStore::new())
+}
+
+/// Suspends before and after each call, commits longer than reads.
+#[derive(Clone)]
+struct Suspending(MemoryStore);
+
+impl KeyStore for Suspending {
+    async fn get(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {
+        turns(1).await;
+        let found = self.0.get(id).await;
+        turns(1).await;
+        found
+    }
+
+    async fn commit(&self, change: Change) -> Result<(), StoreError> {
+        turns(3).await;
+        let committed = self.0.commit(change).await;
+        turns(2).await;
+        committed
+    }
+
+    async fn list(&self, query: &KeyQuery) -> Result<Vec<KeyRecord>, StoreError> {
+        turns(1).await;
+        self.0.list(query).await
+    }
+
+    async fn log(&self, query: &LogQuery) -> Result<Vec<(u64, Event)>, StoreError> {
+        turns(1).await;
+        self.0.log(query).await
+    }
+}
+
+impl UsageStore for Suspending {
+    async fn add(&self, batch: &[UsageDelta]) -> Result<(), StoreError> {
+        turns(1).await;
+        self.0.add(batch).await
+    }
+
+    async fn usage(&self, keys: &[KeyId]) -> Result<HashMap<KeyId, Usage>, StoreError> {
+        turns(1).await;
+        self.0.usage(keys).await
+    }
+}
+
+/// Lets others run so many times.
+async fn turns(mut left: u8) {
+    poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(());
+        }
+        left -= 1;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
