@@ -10,7 +10,8 @@ use crate::token::KeyId;
 /// Keys in this process's memory, gone when it ends: for tests, and for hosts that
 /// fill it themselves.
 ///
-/// Reads take one of 64 locks, writes one for all. Clones share their keys.
+/// Reads take one of 64 locks, writes and lists one for all. Clones share their keys.
+/// The log is kept whole, as long as the store lives.
 #[derive(Clone, Default)]
 pub struct MemoryStore(Arc<Inner>);
 
@@ -81,7 +82,8 @@ impl KeyStore for MemoryStore {
             (Expect::Absent { cap: Some(cap) }, None) => {
                 let live = written.owners.get(record.owner()).into_iter().flatten();
                 let live = live.filter(|at| self.find(at.id).is_some_and(|r| r.is_live(cap.now)));
-                if live.count() >= cap.max as usize {
+                let max = usize::try_from(cap.max).unwrap_or(usize::MAX);
+                if live.take(max).count() >= max {
                     return Err(StoreError::new(StoreErrorKind::OwnerCapReached));
                 }
             }
@@ -120,24 +122,28 @@ impl KeyStore for MemoryStore {
 
     async fn log(&self, query: &LogQuery) -> Result<Vec<(u64, Event)>, StoreError> {
         let written = lock(&self.0.written);
-        let entries = (1..).zip(&written.log);
+        let log = written.log.as_slice();
         let wanted = |entry: &(u64, &Event)| query.key.is_none_or(|key| entry.1.key == key);
         let owned = |(position, event): (u64, &Event)| (position, event.clone());
         Ok(match query.order {
-            LogOrder::From(from) => entries
-                .skip(usize::try_from(from.saturating_sub(1)).unwrap_or(usize::MAX))
-                .filter(wanted)
-                .take(query.limit)
-                .map(owned)
-                .collect(),
-            LogOrder::Before(before) => {
-                let end = usize::try_from(before.saturating_sub(1)).unwrap_or(usize::MAX);
-                let log = written.log.get(..end).unwrap_or(&written.log);
-                let newest_first = (1..=log.len() as u64).rev().zip(log.iter().rev());
+            LogOrder::From(from) => {
+                let first = from.max(1);
+                let (_, entries) = log.split_at_checked(before(first)).unwrap_or_default();
+                let numbered = entries.iter().zip(first..).map(|(event, at)| (at, event));
+                numbered.filter(wanted).take(query.limit).map(owned).collect()
+            }
+            LogOrder::Before(end) => {
+                let entries = log.get(..before(end)).unwrap_or(log);
+                let newest_first = (1..=entries.len() as u64).rev().zip(entries.iter().rev());
                 newest_first.filter(wanted).take(query.limit).map(owned).collect()
             }
         })
     }
+}
+
+/// How many entries stand before a position of the log.
+fn before(position: u64) -> usize {
+    usize::try_from(position.saturating_sub(1)).unwrap_or(usize::MAX)
 }
 
 impl UsageStore for MemoryStore {
@@ -167,6 +173,9 @@ impl Written {
         self.order.remove(&position);
         if let Some(positions) = self.owners.get_mut(record.owner()) {
             positions.remove(&position);
+            if positions.is_empty() {
+                self.owners.remove(record.owner());
+            }
         }
     }
 }
