@@ -1,6 +1,6 @@
 //! C8: what `list` gives, and in what order.
 
-use super::probe::{Checked, Clause, Probe, is_same};
+use super::probe::{Checked, Clause, Probe};
 use super::sample::{Sample, create, replace};
 use crate::grant::Environment;
 use crate::record::KeyRecord;
@@ -109,8 +109,8 @@ async fn expect<S: KeyStore>(
     let expected: Vec<_> =
         records.iter().filter(|record| query.matches(record)).take(query.limit).collect();
     let found = store.list(query).await?;
-    let same = found.len() == expected.len()
-        && found.iter().zip(&expected).all(|(found, expected)| is_same(found, expected));
+    let row = |record: &KeyRecord| (record.id(), record.version());
+    let same = found.iter().map(row).eq(expected.iter().map(|record| row(record)));
     store.clause.ensure(same, || {
         let found: Vec<_> = found.iter().map(KeyRecord::id).collect();
         let expected: Vec<_> = expected.iter().map(|record| record.id()).collect();
