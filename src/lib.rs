@@ -67,8 +67,8 @@ pub use crate::service::{
 };
 pub use crate::store::{
     Change, Charge, Expect, KeyQuery, KeyStore, LimitStore, LimitSubject, ListPosition, LogOrder,
-    LogQuery, MemoryStore, OwnerCap, SharedKeyStore, SharedLimit, SharedLimitStore, Taken,
-    UsageStore,
+    LogQuery, MemoryLimitStore, MemoryStore, OwnerCap, SharedKeyStore, SharedLimit,
+    SharedLimitStore, Taken, UsageStore,
 };
 pub use crate::timestamp::{Clock, FakeClock, SystemClock, Timestamp};
 pub use crate::token::{ApiKey, KeyId, Prefix};

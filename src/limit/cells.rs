@@ -145,23 +145,42 @@ impl LimitCells {
         let rates = (0..).zip(rules.rates());
         let rates = rates
             .filter(|(_, rule)| rule.mode() == LimitMode::Local)
-            .map(|(place, rule)| RateCell {
-                rule: rule.clone(),
-                place,
-                tat: before
-                    .and_then(|before| before.rate(rule, now))
-                    .unwrap_or_else(|| Arc::new(rule.gcra().full_at(floor, now).into())),
-            })
+            .map(|(place, rule)| RateCell::new(rule, place, before, floor, now))
             .collect();
         let quota = rules.quota().filter(|rule| rule.mode() == LimitMode::Local);
-        let quota = quota.map(|rule| QuotaCell {
-            rule: rule.clone(),
-            used: before.and_then(|before| before.used(rule, now)).unwrap_or_else(|| {
-                let window = rule.refill().index(floor);
-                Arc::new(Used { window, units: 0 }.pack().into())
-            }),
-        });
+        let quota = quota.map(|rule| QuotaCell::new(rule, before, floor, now));
         Self { rates, quota }
+    }
+
+    /// The counter of one rate limit, whatever its mode; otherwise as [`LimitCells::new`].
+    pub(crate) fn of_rate(
+        rule: &RateLimit,
+        before: Option<&Self>,
+        floor: Timestamp,
+        now: Timestamp,
+    ) -> Self {
+        Self { rates: [RateCell::new(rule, 0, before, floor, now)].into(), quota: None }
+    }
+
+    /// The counter of one quota, whatever its mode; otherwise as [`LimitCells::new`].
+    pub(crate) fn of_quota(
+        rule: &Quota,
+        before: Option<&Self>,
+        floor: Timestamp,
+        now: Timestamp,
+    ) -> Self {
+        let quota = Some(QuotaCell::new(rule, before, floor, now));
+        Self { rates: Box::default(), quota }
+    }
+
+    /// The rate limits that are counted here, in order.
+    pub(crate) fn rate_rules(&self) -> impl Iterator<Item = &RateLimit> {
+        self.rates.iter().map(|cell| &cell.rule)
+    }
+
+    /// The quota that is counted here.
+    pub(crate) fn quota_rule(&self) -> Option<&Quota> {
+        self.quota.as_ref().map(|cell| &cell.rule)
     }
 
     /// Whether these are the counters of exactly these rules.
@@ -174,7 +193,7 @@ impl LimitCells {
     }
 
     /// Whether nothing is lost with these counters: all are full, and not shared.
-    pub(super) fn are_idle(&self, now: Timestamp) -> bool {
+    pub(crate) fn are_idle(&self, now: Timestamp) -> bool {
         self.rates.iter().all(|cell| {
             Arc::strong_count(&cell.tat) == 1 && cell.rule.gcra().is_idle(&cell.tat, now)
         }) && self.quota.iter().all(|cell| {
@@ -240,6 +259,19 @@ impl LimitCells {
 }
 
 impl RateCell {
+    fn new(
+        rule: &RateLimit,
+        place: u8,
+        before: Option<&LimitCells>,
+        floor: Timestamp,
+        now: Timestamp,
+    ) -> Self {
+        let tat = before
+            .and_then(|before| before.rate(rule, now))
+            .unwrap_or_else(|| Arc::new(rule.gcra().full_at(floor, now).into()));
+        Self { rule: rule.clone(), place, tat }
+    }
+
     fn state(&self, backlog: u64) -> LimitState {
         LimitState {
             rule: LimitedBy::Rate(self.place),
@@ -250,6 +282,14 @@ impl RateCell {
 }
 
 impl QuotaCell {
+    fn new(rule: &Quota, before: Option<&LimitCells>, floor: Timestamp, now: Timestamp) -> Self {
+        let used = before.and_then(|before| before.used(rule, now)).unwrap_or_else(|| {
+            let window = rule.refill().index(floor);
+            Arc::new(Used { window, units: 0 }.pack().into())
+        });
+        Self { rule: rule.clone(), used }
+    }
+
     fn denied(&self, used: Used, now: Timestamp, cost: u32) -> LimitDenied {
         let ends = self.rule.refill().end(used.window);
         let ever = u64::from(cost) <= self.rule.limit();
