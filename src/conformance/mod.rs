@@ -14,8 +14,8 @@
 //! # });
 //! ```
 //!
-//! C1 to C13 are the clauses of [`KeyStore`](crate::KeyStore), U1 to U4 those of
-//! [`UsageStore`](crate::UsageStore); the latter create their keys first, so that a
+//! C1 to C13 are the clauses of [`KeyStore`], U1 to U4 those of
+//! [`UsageStore`]; the latter create their keys first, so that a
 //! store may insist on it. A check writes fewer than a thousand keys and log entries
 //! (C6 more, if a commit is polled more than a hundred times).
 //!

@@ -11,9 +11,12 @@ use crate::token::KeyId;
 ///
 /// # Contract
 ///
-/// The clauses C1 to C13 of the [module](crate::store) hold. The store judges
-/// nothing, reads no clock and invents no version: what it needs is in the
+/// The clauses C1 to C13 of the [module](crate::store#the-contract) hold. The store
+/// judges nothing, reads no clock and invents no version: what it needs is in the
 /// arguments.
+///
+/// Every method is required, and none has a meaning by default: what a later release
+/// wants of a store beyond these is a trait of its own.
 ///
 /// # Clone
 ///
@@ -36,8 +39,15 @@ pub trait KeyStore: Send + Sync + 'static {
     fn get(&self, id: KeyId) -> impl Future<Output = Result<Option<KeyRecord>, StoreError>> + Send;
 
     /// Checks what the change expects, writes its record, and appends its event, in
-    /// one step that happens wholly or not at all, also if the future is dropped
-    /// (C6). It is the only write.
+    /// one step. It is the only write.
+    ///
+    /// - The step happens wholly or not at all, also if the future is dropped (C6).
+    /// - The record takes the place of the stored one whole, owner and creation
+    ///   included (C2).
+    /// - Its version is what the record says (C4), and any record is as good as
+    ///   another (C7).
+    /// - The event is seen exactly when the record is (C12), behind every entry that
+    ///   anybody has seen (C13).
     ///
     /// # Errors
     ///
@@ -48,6 +58,9 @@ pub trait KeyStore: Send + Sync + 'static {
     /// Records that [`KeyQuery::matches`], newest first by (`created_at`, id), at most
     /// `limit` of them (C8).
     ///
+    /// - Fewer than `limit` is the end of the list.
+    /// - A record whose document can't be read is listed as what its accessors say.
+    ///
     /// # Errors
     ///
     /// The store can't be read.
@@ -56,7 +69,12 @@ pub trait KeyStore: Send + Sync + 'static {
         query: &KeyQuery,
     ) -> impl Future<Output = Result<Vec<KeyRecord>, StoreError>> + Send;
 
-    /// Entries of the log with their positions, as [`LogQuery`] asks (C12, C13).
+    /// Entries of the log with their positions that [`LogQuery::matches`], in the
+    /// order it asks for, at most `limit` of them (C12, C13).
+    ///
+    /// - An entry keeps its position. Positions start at 1 and may have gaps.
+    /// - Old entries may have gone; those that are left are the newest, without a
+    ///   hole.
     ///
     /// # Errors
     ///
@@ -71,17 +89,20 @@ pub trait KeyStore: Send + Sync + 'static {
 ///
 /// # Contract
 ///
-/// Deltas add up in any order ([`Usage::add`] is the model), instants only move
-/// forward, and nothing here touches a record or its version.
+/// The clauses U1 to U4 of the [module](crate::store#the-contract) hold: deltas add up
+/// in any order ([`Usage::add`] is the model), instants only move forward, and nothing
+/// here touches a record or its version. It need not be as durable as a record.
 pub trait UsageStore: Send + Sync + 'static {
-    /// Adds what was counted since the last time.
+    /// Adds what was counted since the last time. A batch may hold several keys, and
+    /// one key several times; what it says of a key without a record may be dropped.
     ///
     /// # Errors
     ///
     /// The store can't be written; the caller keeps the batch and tries again.
     fn add(&self, batch: &[UsageDelta]) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// How these keys have been used; those never used are left out.
+    /// How these keys have been used; those never used are left out. A key may be asked
+    /// for twice.
     ///
     /// # Errors
     ///
@@ -93,29 +114,35 @@ pub trait UsageStore: Send + Sync + 'static {
 }
 
 /// A change to one record.
+///
+/// Stores receive it from the service and have no need to make one.
 #[derive(Clone, Debug)]
 pub struct Change {
     /// The record to write, version included.
     pub record: KeyRecord,
     /// What must hold before.
     pub expect: Expect,
-    /// What to append to the log, if anything.
+    /// What to append to the log; nothing if no node needs to hear of the change.
     pub event: Option<Event>,
 }
 
 /// What a [`Change`] expects of the row it writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
-    /// There is none, and the owner has room for one more live key.
+    /// There is none, else `AlreadyExists`; and the owner has room for one more live
+    /// key, else `OwnerCapReached`.
     Absent {
-        /// How many live keys the record's owner may have, this one included.
+        /// How many live keys the record's owner may have, this one included; `None`
+        /// is any number.
         cap: Option<OwnerCap>,
     },
-    /// There is one with this version.
+    /// There is one with this version, else `Conflict`.
     Version(u64),
 }
 
 /// How many live keys an owner may have, at an instant.
+///
+/// There is room while fewer than `max` of the owner's records are live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OwnerCap {
     /// The most.

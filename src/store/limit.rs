@@ -14,7 +14,10 @@ use crate::token::KeyId;
 /// # Contract
 ///
 /// `take` takes every charge or none, atomically. `now` in a charge is the caller's
-/// clock; a store with a clock of its own uses that.
+/// clock; a store with a clock of its own uses that. A counter belongs to the subject,
+/// the kind and the name of the limit; a limit that was edited
+/// goes on with it and is not refilled. [`MemoryLimitStore`](crate::MemoryLimitStore)
+/// is the reference.
 pub trait LimitStore: Send + Sync + 'static {
     /// Takes all of these charges, or none.
     ///

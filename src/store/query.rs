@@ -1,5 +1,5 @@
 use crate::grant::Environment;
-use crate::record::{KeyRecord, State};
+use crate::record::{Event, KeyRecord, State};
 use crate::timestamp::Timestamp;
 use crate::token::KeyId;
 
@@ -163,6 +163,16 @@ impl LogQuery {
     /// Newest first, from before this position; `u64::MAX` is the head.
     pub const fn before(position: u64) -> Self {
         Self { key: None, order: LogOrder::Before(position), limit: 100 }
+    }
+
+    /// Whether an entry is among the answers, the limit apart: the model of
+    /// [`KeyStore::log`](crate::KeyStore::log).
+    pub fn matches(&self, position: u64, event: &Event) -> bool {
+        let in_range = match self.order {
+            LogOrder::Before(end) => position < end,
+            LogOrder::From(first) => position >= first,
+        };
+        in_range && self.key.is_none_or(|key| event.key == key)
     }
 
     /// Only entries about this key.
