@@ -1,7 +1,7 @@
 use sha2::{Digest, Sha256};
 
 use super::issued::IssuedKey;
-use super::{KeyService, ManageError};
+use super::{KeyService, ManageError, another_key};
 use crate::error::{FieldError, StoreErrorKind};
 use crate::limit::LimitRules;
 use crate::policy::Actor;
@@ -185,6 +185,9 @@ impl KeyService {
             let mut taken = false;
             for id in self.0.scheme.ids(repeat.random(attempt)) {
                 let Some(record) = self.0.store.get(id).await? else { continue };
+                if record.id() != id {
+                    return Err(another_key().into());
+                }
                 taken = true;
                 // What can't be read may be the very key that is asked for.
                 match &record.readable()?.idempotency {

@@ -131,10 +131,7 @@ impl KeyService {
     /// The record, if this actor manages its owner's keys.
     async fn record(&self, actor: &Actor, id: KeyId) -> Result<KeyRecord, ManageError> {
         match self.0.store.get(id).await? {
-            Some(record) if record.id() != id => {
-                let error = StoreError::new(StoreErrorKind::Corrupt);
-                Err(error.with_context("the store gave another key's record").into())
-            }
+            Some(record) if record.id() != id => Err(another_key().into()),
             Some(record) if actor.manages(record.owner()) => Ok(record),
             _ => Err(ManageError::NotFound),
         }
@@ -173,6 +170,10 @@ impl KeyService {
         let now = self.now();
         Changed { key: self.view(record, now).await, everywhere_by: now }
     }
+}
+
+fn another_key() -> StoreError {
+    StoreError::new(StoreErrorKind::Corrupt).with_context("the store gave another key's record")
 }
 
 impl fmt::Debug for KeyService {
