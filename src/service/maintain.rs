@@ -59,18 +59,16 @@ impl Upkeep {
     }
 
     fn some_retags(&self) -> Vec<Retag> {
-        let mut retags = self.retags();
-        let places: Vec<_> = retags.keys().take(RETAGS_PER_PASS).copied().collect();
-        places.iter().filter_map(|place| retags.remove(place)).collect()
+        self.retags().values().take(RETAGS_PER_PASS).cloned().collect()
+    }
+
+    fn forget(&self, retag: &Retag) {
+        self.retags().remove(&(retag.id, retag.slot));
     }
 
     fn is_flush_due(&self, now: Timestamp) -> bool {
         let last = Timestamp::from_micros(self.flushed.load(Ordering::Relaxed));
-        let due = last.saturating_add(self.flush_every) <= now || now < last;
-        if due {
-            self.flushed.store(now.as_micros(), Ordering::Relaxed);
-        }
-        due
+        last.saturating_add(self.flush_every) <= now || now < last
     }
 }
 
@@ -80,17 +78,24 @@ impl KeyService {
     ///
     /// # Errors
     ///
-    /// The store's own; nothing is lost, and the next pass goes on.
+    /// The store's own; uses and tags that wait are kept, and the next pass goes on.
     pub async fn maintain(&self) -> Result<Maintained, StoreError> {
         let mut done = Maintained::default();
         let now = self.now();
         if self.0.upkeep.is_flush_due(now) {
             done.flushed = self.flush().await?;
+            self.0.upkeep.flushed.store(now.as_micros(), Ordering::Relaxed);
             self.0.usage.forget_idle();
             self.0.limits.prune(now);
         }
         for retag in self.0.upkeep.some_retags() {
-            done.retagged += usize::from(self.write_tag(&retag).await?);
+            let written = self.write_tag(&retag).await;
+            // One row that always fails must not stand in the way of the others: its
+            // tag is made again at the key's next use.
+            if written.as_ref().err().is_none_or(|error| !error.is_retryable()) {
+                self.0.upkeep.forget(&retag);
+            }
+            done.retagged += usize::from(written?);
         }
         Ok(done)
     }
