@@ -5,6 +5,7 @@ use super::error::lost_race;
 use super::issued::{Compromised, IssuedKey, Rotation};
 use super::list::within;
 use super::{KeyService, ManageError};
+use crate::error::{StoreError, StoreErrorKind};
 use crate::policy::Actor;
 use crate::record::{Action, KeyView, Reason};
 use crate::store::KeyQuery;
@@ -46,7 +47,9 @@ impl KeyService {
     ///
     /// # Errors
     ///
-    /// Those of [`KeyService::regenerate`].
+    /// Those of [`KeyService::regenerate`]. If the secret was replaced and the keys
+    /// could not be listed, it is [`StoreErrorKind::Unavailable`](crate::StoreErrorKind):
+    /// the old secret has stopped, nobody has the new one, and the call is to be repeated.
     pub async fn compromised(&self, actor: &Actor, id: KeyId) -> Result<Compromised, ManageError> {
         let at_once = Rotation::grace(Duration::ZERO);
         let issued = self.replace_secret(actor, id, Action::Compromised, at_once).await?;
@@ -54,7 +57,8 @@ impl KeyService {
         let query = KeyQuery::new().created_by(id.to_string()).with_revoked();
         let now = self.now();
         if let Some(query) = within(actor, &query) {
-            self.walk(query, |record| issued_by_it.push(record.view(None, now))).await?;
+            let walked = self.walk(query, |record| issued_by_it.push(record.view(None, now)));
+            walked.await.map_err(half_done)?;
         }
         Ok(Compromised { issued, issued_by_it })
     }
@@ -91,4 +95,10 @@ impl KeyService {
             }
         }
     }
+}
+
+/// The error of a list that failed when the secret had been replaced already.
+fn half_done(error: ManageError) -> ManageError {
+    let context = "the secret was replaced, but the keys that it issued can't be listed";
+    StoreError::new(StoreErrorKind::Unavailable).with_context(context).with_source(error).into()
 }
