@@ -52,7 +52,8 @@ impl KeyService {
             encoding: Encoding::V1,
             id: record.id(),
             version: record.version(),
-            revision: record.body().map_or(0, |body| body.revision),
+            // Never below what it was, so that no old `ETag` comes back.
+            revision: record.version(),
             prefix: record.claimed_prefix().unwrap_or(place.prefix),
             environment: record.environment().unwrap_or(place.environment),
             owner: record.owner().into(),
