@@ -126,7 +126,10 @@ impl FromStr for Timestamp {
     type Err = FieldError;
 
     fn from_str(text: &str) -> Result<Self, FieldError> {
-        OffsetDateTime::parse(text, &Rfc3339).map(Self::from).map_err(|_| {
+        // `time` takes any character between date and time.
+        let separated = matches!(text.as_bytes().get(10), Some(b'T' | b't' | b' '));
+        let parsed = OffsetDateTime::parse(text, &Rfc3339).ok().filter(|_| separated);
+        parsed.map(Self::from).ok_or_else(|| {
             FieldError::new(
                 "timestamp",
                 text,
@@ -310,7 +313,14 @@ mod tests {
 
     #[test]
     fn a_bad_instant_names_the_rule() {
-        for text in ["", "tomorrow", "2025-02-30T00:00:00Z", "2025-01-01", "2025-01-01T00:00:00"] {
+        for text in [
+            "",
+            "tomorrow",
+            "2025-02-30T00:00:00Z",
+            "2025-01-01",
+            "2025-01-01T00:00:00",
+            "2025-01-01D00:00:00Z",
+        ] {
             let error = text.parse::<Timestamp>().unwrap_err();
             assert!(error.rule().contains("RFC 3339"), "{error}");
         }
