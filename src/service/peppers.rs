@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{KeyService, ManageError};
-use crate::mac::{PepperId, PepperRing};
+use crate::mac::{PepperId, PepperRing, PepperState};
 use crate::policy::Actor;
 use crate::record::KeyRecord;
 use crate::store::{KeyQuery, ListPosition};
@@ -98,7 +98,7 @@ impl KeyService {
     /// [`ManageError::PepperInUse`] with the fingerprints of those that are missing:
     /// their keys would all be unavailable. The store's own.
     pub async fn check_peppers(&self) -> Result<PepperReport, ManageError> {
-        let known: Vec<PepperId> = self.0.scheme.peppers().map(|(pepper, _)| pepper).collect();
+        let known: Vec<_> = self.0.scheme.peppers().collect();
         self.missing_from(&known).await
     }
 
@@ -106,10 +106,10 @@ impl KeyService {
     ///
     /// # Errors
     ///
-    /// [`ManageError::PepperInUse`] with the fingerprints that the ring lacks. The
-    /// store's own.
+    /// [`ManageError::PepperInUse`] with the fingerprints that the ring lacks, or has for
+    /// tags only while seals are under them. The store's own.
     pub async fn check_ring(&self, ring: &PepperRing) -> Result<PepperReport, ManageError> {
-        let known: Vec<PepperId> = ring.ids().map(|(pepper, _)| pepper).collect();
+        let known: Vec<_> = ring.ids().collect();
         self.missing_from(&known).await
     }
 
@@ -165,9 +165,18 @@ impl KeyService {
         }
     }
 
-    async fn missing_from(&self, known: &[PepperId]) -> Result<PepperReport, ManageError> {
+    async fn missing_from(
+        &self,
+        known: &[(PepperId, PepperState)],
+    ) -> Result<PepperReport, ManageError> {
         let report = self.pepper_report().await?;
-        let missing: Vec<_> = report.in_use().filter(|pepper| !known.contains(pepper)).collect();
+        let serves = |pepper: &PepperId, used: &PepperUse| {
+            let known = known.iter().find(|(known, _)| known == pepper);
+            known.is_some_and(|(_, state)| used.seals == 0 || *state != PepperState::TagOnly)
+        };
+        let used = report.peppers.iter().filter(|(_, used)| !used.is_unused());
+        let missing: Vec<_> =
+            used.filter(|(id, used)| !serves(id, used)).map(|(pepper, _)| *pepper).collect();
         if missing.is_empty() { Ok(report) } else { Err(ManageError::PepperInUse(missing)) }
     }
 }
