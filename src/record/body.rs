@@ -95,7 +95,7 @@ pub(crate) struct Slot {
 
 /// How a key stands, apart from its dates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "is", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(tag = "is", rename_all = "snake_case", try_from = "StateFields")]
 pub enum State {
     /// In use.
     Enabled,
@@ -109,6 +109,28 @@ pub enum State {
         /// Why.
         reason: Reason,
     },
+}
+
+/// A [`State`] as it is read: serde lets a tagged unit variant have unknown fields.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StateFields {
+    is: Box<str>,
+    at: Option<Timestamp>,
+    reason: Option<Reason>,
+}
+
+impl TryFrom<StateFields> for State {
+    type Error = &'static str;
+
+    fn try_from(fields: StateFields) -> Result<Self, Self::Error> {
+        match (&*fields.is, fields.at, fields.reason) {
+            ("enabled", None, None) => Ok(Self::Enabled),
+            ("disabled", None, None) => Ok(Self::Disabled),
+            ("revoked", Some(at), Some(reason)) => Ok(Self::Revoked { at, reason }),
+            _ => Err("expected `enabled`, `disabled`, or `revoked` with `at` and `reason`"),
+        }
+    }
 }
 
 /// Why a key was revoked or its secret replaced.
