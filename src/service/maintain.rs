@@ -43,12 +43,13 @@ impl Upkeep {
     #[cold]
     pub(super) fn queue(&self, challenge: &Challenge<'_>, authentic: &Authentic<'_>) {
         let place = (authentic.record.id(), authentic.slot);
-        if self.retags().contains_key(&place) {
+        let tag = authentic.tag();
+        if self.retags().get(&place).is_some_and(|queued| Some(queued.old) == tag) {
             return;
         }
         if let Some(retag) = challenge.retag(authentic) {
             let mut retags = self.retags();
-            if retags.len() < MOST_RETAGS {
+            if retags.len() < MOST_RETAGS || retags.contains_key(&place) {
                 retags.insert(place, retag);
             }
         }

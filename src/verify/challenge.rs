@@ -265,6 +265,11 @@ impl Challenge<'_> {
 const DUMMY: Tag = [0; 32];
 
 impl<'r> Authentic<'r> {
+    /// The tag that the secret was proven with.
+    pub(crate) fn tag(&self) -> Option<Tag> {
+        self.body.slots.get(self.slot).and_then(Option::as_ref).map(|slot| slot.tag)
+    }
+
     /// Takes the local limits, the owner's too: all of them or none.
     pub(crate) fn take(
         &self,
