@@ -220,39 +220,3 @@ fn a_queued_tag_never_undoes_what_came_between() {
     assert!(run(keys.verify(current.expose_secret(), &READ)).is_ok());
     assert_eq!(run(keys.get(&system(), id)).unwrap().revision, revision);
 }
-
-#[test]
-fn what_has_ended_holds_no_pepper_back_and_stays_refused_without_it() {
-    let store = RowStore::default();
-    let clock = FakeClock::at(START);
-    let before = builder(scheme(&[1]), store.clone(), &clock, 1).build();
-    let hour = Duration::from_secs(3_600);
-    let issue = |new: keyward::NewKey| {
-        let issued = run(before.issue(&system(), new)).unwrap();
-        (issued.view().id, issued.into_key())
-    };
-    let (revoked, revoked_key) = issue(new_key("revoked"));
-    run(before.revoke(&system(), revoked, keyward::Reason::Unused)).unwrap();
-    let (_, expired_key) = issue(new_key("expired").expires_at(START.saturating_add(hour)));
-    let (rotated, old_key) = issue(new_key("rotated"));
-    let new = run(before.rotate(&system(), rotated, hour)).unwrap().into_key();
-    let (unused, unused_key) = issue(new_key("unused"));
-    clock.advance(hour);
-
-    let keys = builder(scheme(&[2, 1]), store.clone(), &clock, 2).build();
-    run(keys.verify(new.expose_secret(), &READ)).unwrap();
-    run(keys.maintain()).unwrap();
-    run(keys.reseal_all(&system())).unwrap();
-    let used = run(keys.pepper_report()).unwrap().peppers[&pepper(1).id()];
-    assert_eq!((used.tags, used.seals), (1, 0), "the unused key's");
-    let reports = run(keys.reports(&system(), &keyward::ReportOptions::default())).unwrap();
-    assert_eq!(reports.old_pepper, [unused]);
-
-    let after = builder(scheme(&[2]), store, &clock, 3).build();
-    let status = |key: &keyward::ApiKey| {
-        run(after.verify(key.expose_secret(), &READ)).map_or_else(|e| e.status(), |_| 200)
-    };
-    assert_eq!(status(&new), 200);
-    assert_eq!([status(&revoked_key), status(&expired_key), status(&old_key)], [401; 3]);
-    assert_eq!(status(&unused_key), 503, "its pepper is missing, and it may be valid");
-}
