@@ -241,6 +241,7 @@ fn the_checker_lets_through_what_is_allowed() {
             "#[cfg(test)]\nmod tests {\n    use crate::store::A;\n    fn f() { g(); }\n}",
         ),
         ("limit/gcra.rs", "use super::rate::RateLimit;"),
+        ("limit/gcra.rs", "macro_rules! m { () => { $crate::m!(again) } }"),
         ("timestamp.rs", "let now = SystemTime::now();"),
         ("service/verify.rs", "pub async fn f() { g().await }"),
         ("grant/client.rs", "use std::net::{IpAddr, Ipv4Addr};"),
@@ -324,13 +325,14 @@ fn depth(file: &str) -> usize {
 }
 
 /// The names that paths give right behind the root of the crate, by `crate::` or by
-/// enough of `super::`.
+/// enough of `super::`. `$crate::` is left out: in a macro it is its caller's path.
 fn roots(code: &str, depth: usize) -> BTreeSet<String> {
     let mut roots = BTreeSet::new();
     let up = "super::".repeat(depth);
     for root in ["crate::", up.as_str()] {
         for (at, _) in code.match_indices(root) {
-            let is_part = code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+            let is_part =
+                code[..at].ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '$'));
             if !is_part && !code[..at].ends_with("::") {
                 names(&code[at + root.len()..], &mut roots);
             }

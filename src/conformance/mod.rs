@@ -56,15 +56,6 @@ pub use self::visibility::{
 };
 use crate::store::{KeyStore, UsageStore};
 
-/// Checks every clause, each on a store of its own, and gives every violation.
-pub async fn violations<S>(make_store: impl AsyncFn() -> S) -> Vec<Violation>
-where
-    S: KeyStore + UsageStore + Clone,
-{
-    let checked = crate::conformance_suite!(@clauses @check [make_store]);
-    checked.into_iter().filter_map(Result::err).collect()
-}
-
 /// Expands to one test per clause of the store contract.
 ///
 /// It takes the attribute that makes an `async fn` a test, and an expression that
@@ -132,4 +123,13 @@ macro_rules! conformance_suite {
     ($(#[$attribute:meta])+ $store:expr $(,)?) => {
         $crate::conformance_suite!(@clauses @tests [$(#[$attribute])+] [$store]);
     };
+}
+
+/// Checks every clause, each on a store of its own, and gives every violation.
+pub async fn violations<S>(make_store: impl AsyncFn() -> S) -> Vec<Violation>
+where
+    S: KeyStore + UsageStore + Clone,
+{
+    let checked = conformance_suite!(@clauses @check [make_store]);
+    checked.into_iter().filter_map(Result::err).collect()
 }

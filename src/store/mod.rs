@@ -216,4 +216,6 @@ pub use self::query::{KeyQuery, ListPosition, LogOrder, LogQuery};
 pub use self::shared::SharedKeyStore;
 
 #[cfg(doc)]
-use crate::{KeyRecord, StoreErrorKind, Usage};
+use crate::error::StoreErrorKind;
+#[cfg(doc)]
+use crate::record::{KeyRecord, Usage};
