@@ -21,19 +21,19 @@ fn a_flow_dropped_at_any_await_leaves_every_key_whole() {
     for flow in ALL {
         let after = {
             let store = world.store();
-            assert!(run(flow.run(&world.service(&store, 7), &world)).is_ok(), "{flow:?}");
-            run(outcomes(&world.service(&store, 8), &world))
+            assert!(run(flow.run(&World::service(&store, 7), &world)).is_ok(), "{flow:?}");
+            run(outcomes(&World::service(&store, 8), &world))
         };
         let mut polls = 0;
         loop {
             let store = world.store().yielding();
-            let keys = world.service(&store, 7);
+            let keys = World::service(&store, 7);
             let done = poll_times(flow.run(&keys, &world), polls);
             let case = format!("{flow:?} dropped after {polls} polls");
             check_invariants(&world, &store, &after, &case);
             assert_eq!(
                 run(outcomes(&keys, &world)),
-                run(outcomes(&world.service(&store.healed(), 9), &world)),
+                run(outcomes(&World::service(&store.healed(), 9), &world)),
                 "{case}"
             );
             if let Some(done) = done {
@@ -55,7 +55,7 @@ fn a_request_that_was_dropped_and_sent_again_makes_one_key() {
     let new = || new_key("new").idempotency_key("fresh");
     for polls in 0.. {
         let store = world.store().yielding();
-        let keys = world.service(&store, 7);
+        let keys = World::service(&store, 7);
         let done = poll_times(Flow::IssueOnce.run(&keys, &world), polls);
         let again = run(keys.issue(&system(), new()));
         let made = store.snapshot().rows.len() - world.kept.rows.len();
@@ -72,7 +72,7 @@ fn a_dropped_flush_forgets_no_use() {
     let id = world.id("plain");
     for polls in 0.. {
         let store = world.store().yielding();
-        let keys = world.service(&store, 7);
+        let keys = World::service(&store, 7);
         for _ in 0..3 {
             run(keys.verify(world.token("plain"), &READ)).unwrap();
         }
@@ -82,8 +82,8 @@ fn a_dropped_flush_forgets_no_use() {
         let uses = store.snapshot().usage[&id].uses;
         // Dropped between the write and its answer, the outcome is unknown: twice at most.
         assert!(uses == 3 || (told == 3 && done.is_none() && uses == 6), "{polls}: {uses}");
-        if done.is_some() {
-            assert_eq!((done.unwrap().unwrap(), uses), (1, 3));
+        if let Some(done) = done {
+            assert_eq!((done.unwrap(), uses), (1, 3));
             return;
         }
     }

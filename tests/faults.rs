@@ -11,16 +11,16 @@ use keyward::{ManageError, StoreErrorKind};
 /// Without a fault: how many calls a flow makes, and what tokens verify to after it.
 fn undisturbed(world: &World, flow: Flow) -> (usize, Vec<(&'static str, u16)>) {
     let store = world.store();
-    let done = run(flow.run(&world.service(&store, 7), world));
+    let done = run(flow.run(&World::service(&store, 7), world));
     let calls = store.calls();
     match done.unwrap_or_else(|error| panic!("{flow:?}: {error}")) {
         Done::Issued(token) => {
-            assert!(run(world.service(&store, 8).verify(&token, &READ)).is_ok(), "{flow:?}");
+            assert!(run(World::service(&store, 8).verify(&token, &READ)).is_ok(), "{flow:?}");
         }
         Done::Verified(found) => assert_eq!(found, TOKENS),
         Done::Nothing => {}
     }
-    let after = run(outcomes(&world.service(&store, 8), world));
+    let after = run(outcomes(&World::service(&store, 8), world));
     check_invariants(world, &store, &after, &format!("{flow:?}"));
     (calls, after)
 }
@@ -28,7 +28,7 @@ fn undisturbed(world: &World, flow: Flow) -> (usize, Vec<(&'static str, u16)>) {
 fn disturbed(world: &World, flow: Flow, call: usize, fault: Fault, after: &[(&'static str, u16)]) {
     let case = format!("{flow:?}, call {call}: {fault:?}");
     let store = world.store().failing(call, fault);
-    let keys = world.service(&store, 7);
+    let keys = World::service(&store, 7);
     match poll_times(flow.run(&keys, world), 10_000) {
         Some(Ok(Done::Verified(found))) => {
             for ((name, found), (_, wanted)) in found.into_iter().zip(TOKENS) {
@@ -52,10 +52,10 @@ fn disturbed(world: &World, flow: Flow, call: usize, fault: Fault, after: &[(&'s
     }
     check_invariants(world, &store, after, &case);
     let same = run(outcomes(&keys, world));
-    assert_eq!(same, run(outcomes(&world.service(&store.healed(), 9), world)), "{case}");
+    assert_eq!(same, run(outcomes(&World::service(&store.healed(), 9), world)), "{case}");
     assert!(store.snapshot().rows.len() <= world.kept.rows.len() + 1, "{case}");
     if flow == Flow::IssueOnce {
-        assert_eq!(retried(world, &store), 1, "{case}: a retry made a second key");
+        assert_eq!(retried(&store), 1, "{case}: a retry made a second key");
     }
     if flow == Flow::IssueAgain {
         assert_eq!(named(&store, "once"), 1, "{case}: a second key");
@@ -63,10 +63,10 @@ fn disturbed(world: &World, flow: Flow, call: usize, fault: Fault, after: &[(&'s
 }
 
 /// How many keys there are after the client has sent its request again, twice.
-fn retried(world: &World, store: &RowStore) -> usize {
+fn retried(store: &RowStore) -> usize {
     let new = || new_key("new").idempotency_key("fresh");
     for attempt in 0..2 {
-        let again = run(world.service(store, 20 + attempt).issue(&system(), new()));
+        let again = run(World::service(store, 20 + attempt).issue(&system(), new()));
         let expected = match &again {
             Ok(_) => attempt == 0,
             Err(error) => matches!(error, ManageError::AlreadyIssued(_)),
@@ -107,7 +107,7 @@ fn a_verify_of_a_failing_store_is_unavailable_for_every_kind_of_error() {
     ] {
         for (name, _) in TOKENS {
             let store = world.store().failing(0, Fault::Error(kind));
-            let keys = world.service(&store, 7);
+            let keys = World::service(&store, 7);
             let error = run(keys.verify(world.token(name), &READ)).unwrap_err();
             assert_eq!((error.status(), error.code()), (503, "UNAVAILABLE"), "{name}, {kind:?}");
             assert!(error.deny().is_none() && error.retry_after().is_some());
@@ -124,7 +124,7 @@ fn a_pass_of_upkeep_that_failed_is_made_up_for_by_the_next() {
     for call in 1..calls {
         for fault in Fault::ALL {
             let store = world.store().failing(call, fault);
-            let keys = world.service(&store, 7);
+            let keys = World::service(&store, 7);
             let _ = poll_times(Flow::Maintain.run(&keys, &world), 10_000);
             let passing = matches!(
                 fault,
@@ -144,8 +144,8 @@ fn a_pass_of_upkeep_that_failed_is_made_up_for_by_the_next() {
             assert!(!document.contains(&old), "{case}: the new tag was lost");
             let uses = run(keys.usage(&system(), id)).unwrap().uses;
             let twice = matches!(fault, Fault::ErrorAfter | Fault::HangsAfter);
-            let used = if passing { 1 } else { 2 };
-            assert!(uses == used || (twice && uses == 2), "{case}: {uses} uses");
+            let wanted = if passing { 1 } else { 2 };
+            assert!(uses == wanted || (twice && uses == 2), "{case}: {uses} uses");
         }
     }
 }

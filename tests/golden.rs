@@ -34,12 +34,12 @@ struct Row {
     id: KeyId,
     version: u64,
     document: String,
-    tokens: Vec<Token>,
+    tokens: Vec<Presented>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Token {
-    token: String,
+struct Presented {
+    text: String,
     at: Timestamp,
     /// `OK`, or the code and the internal reason.
     answer: String,
@@ -73,7 +73,7 @@ fn request() -> AccessRequest<'static> {
         .cost(0)
 }
 
-fn verify(golden: &Golden, record: KeyRecord, token: &str, at: Timestamp) -> String {
+fn verify(golden: &Golden, record: &KeyRecord, token: &str, at: Timestamp) -> String {
     let store = RowStore::default();
     store.put(record.id(), record.version(), &record.to_document());
     let clock = FakeClock::at(at);
@@ -101,7 +101,7 @@ fn every_golden_token_is_answered_as_on_the_day_it_was_made() {
         assert_eq!(record.to_document(), row.document, "{}: a downgrade can't read it", row.what);
         for token in &row.tokens {
             let record = KeyRecord::from_row(row.id, row.version, &row.document);
-            let found = verify(&golden, record, &token.token, token.at);
+            let found = verify(&golden, &record, &token.text, token.at);
             assert_eq!(found, token.answer, "{} at {}", row.what, token.at);
             *seen.entry(&token.answer).or_default() += 1;
         }
@@ -138,7 +138,7 @@ fn what_this_release_does_not_know_is_unavailable() {
         for (case, document) in strange {
             let record = KeyRecord::from_row(row.id, row.version, &document.to_string());
             let readable = record.is_readable();
-            let found = verify(&golden, record, &token.token, token.at);
+            let found = verify(&golden, &record, &token.text, token.at);
             // An empty list of limits may be left out; a full one that is gone is a broken seal.
             let wanted = if readable && case.contains("/grants/limits") {
                 "INVALID_API_KEY (BadSeal)"
@@ -175,8 +175,8 @@ fn made() -> Golden {
     let mut records = Vec::new();
     let mut add = |what: &str, id: KeyId, tokens: Vec<(String, Timestamp, &str)>| {
         let (version, document) = store.document(id);
-        let token = |(token, at, answer): (String, Timestamp, &str)| Token {
-            token,
+        let token = |(text, at, answer): (String, Timestamp, &str)| Presented {
+            text,
             at,
             answer: answer.to_owned(),
         };

@@ -16,10 +16,12 @@ use keyward::{
     Observer, Outcome, RateLimit, ReportOptions,
 };
 
+type Seen = (Option<KeyId>, bool);
+
 /// What an alerting host would be told: the key that was named, and whether it is proven.
 #[derive(Clone, Default)]
 struct Alerts {
-    seen: Arc<Mutex<Vec<(Option<KeyId>, bool)>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
     events: Arc<Mutex<usize>>,
 }
 
@@ -93,7 +95,7 @@ fn made_up_tokens_with_a_victims_id_touch_nothing() {
 #[test]
 fn a_leak_report_of_a_made_up_token_names_a_key_and_proves_nothing() {
     let world = World::new();
-    let keys = world.service(&world.store(), 1);
+    let keys = World::service(&world.store(), 1);
     let mut rng = Seeded(6);
     for name in ["plain", "disabled", "revoked"] {
         let made_up = forged(&mut rng, "ak_live", &world.id(name).to_string());

@@ -206,7 +206,7 @@ fn every_field_stores_exactly_or_refuses_by_name() {
         let edit = KeyEdit::new().name(t).metadata(BTreeMap::from([("k".into(), text.clone())]));
         match run(bench.keys.update(&system(), record.id(), edit)) {
             Ok(changed) => {
-                assert_eq!((changed.key.name.as_str(), &*changed.key.metadata["k"]), (t, t))
+                assert_eq!((changed.key.name.as_str(), &*changed.key.metadata["k"]), (t, t));
             }
             Err(error) => check_refusal(&error, &["name", "metadata"], &case),
         }

@@ -59,7 +59,8 @@ impl Victims {
             let issued = run(keys.issue(&system(), full(name, owner))).unwrap();
             let id = issued.view().id;
             let old = issued.into_key();
-            let new = run(keys.rotate(&system(), id, HOUR * (name.len() as u32))).unwrap();
+            let new =
+                run(keys.rotate(&system(), id, HOUR * u32::try_from(name.len()).unwrap())).unwrap();
             let token = |key: keyward::ApiKey| key.expose_secret().to_owned();
             (id, vec![token(old), token(new.into_key())])
         };

@@ -71,7 +71,7 @@ impl World {
             tokens.insert("imported", (imported.key.id, IMPORTED.to_owned()));
         });
         let world = Self { kept: store.snapshot(), tokens };
-        let found = run(outcomes(&world.service(&world.store(), 3), &world));
+        let found = run(outcomes(&World::service(&world.store(), 3), &world));
         assert_eq!(found, TOKENS);
         world
     }
@@ -80,7 +80,7 @@ impl World {
         RowStore::of(self.kept.clone())
     }
 
-    pub(crate) fn service(&self, store: &RowStore, seed: u64) -> KeyService {
+    pub(crate) fn service(store: &RowStore, seed: u64) -> KeyService {
         builder(scheme(&[2, 1]), store.clone(), &FakeClock::at(START), seed).build()
     }
 
@@ -256,7 +256,7 @@ pub(crate) fn check_invariants(
 ) {
     let kept = store.snapshot();
     let healed = store.healed();
-    let keys = world.service(&healed, 99);
+    let keys = World::service(&healed, 99);
     let actor = system();
     let mut revisions = BTreeMap::new();
     for record in kept.records() {

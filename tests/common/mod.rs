@@ -33,7 +33,7 @@ pub(crate) const START: Timestamp = Timestamp::from_unix_seconds(1_750_000_000);
 pub(crate) const READ: AccessRequest<'_> =
     AccessRequest::new(Environment::PRODUCTION).scope("read:assets");
 
-/// SplitMix64: the same numbers for the same seed, and no secret of anybody.
+/// `SplitMix64`: the same numbers for the same seed, and no secret of anybody.
 #[derive(Clone)]
 pub(crate) struct Seeded(pub(crate) u64);
 

@@ -198,7 +198,7 @@ impl Snapshot {
                 found.splice(..1.min(found.len()), id.and_then(|id| self.read(id, fault)));
             }
             Some(Fault::Twice) => {
-                found = found.iter().flat_map(|r| [r.clone(), r.clone()]).collect()
+                found = found.iter().flat_map(|r| [r.clone(), r.clone()]).collect();
             }
             _ => {}
         }
