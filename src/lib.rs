@@ -60,7 +60,7 @@ pub use crate::record::{
     Action, Event, EventId, KeyEdit, KeyRecord, KeyView, NewKey, Reason, SecretView, SlotUsage,
     State, Status, Usage, UsageDelta, WrongState,
 };
-pub use crate::scheme::{ImportDigest, ImportFamily, KeyScheme, Lane, SchemePrefix};
+pub use crate::scheme::{ImportDigest, ImportFamily, ImportKey, KeyScheme, Lane, SchemePrefix};
 pub use crate::service::{
     Changed, Compromised, IssuedKey, KeyService, KeyServiceBuilder, Maintained, ManageError,
     Observer, Outcome, Page, PepperReport, PepperUse, ReportOptions, Reports, Resealed, Rotation,

@@ -17,10 +17,10 @@ use common::{
     scale, scheme, system,
 };
 use keyward::{
-    Actor, Environment, Event, EventId, FakeClock, FieldError, ImportDigest, ImportFamily, KeyEdit,
-    KeyId, KeyQuery, KeyService, ManageError, Network, NewKey, Observer, Outcome, Pepper, PepperId,
-    PepperRing, Prefix, Quota, RateLimit, Reason, Refill, ReportOptions, RoleName, Roles, Scope,
-    ScopeExpr, Timestamp, VerifyError,
+    Actor, Environment, Event, EventId, FakeClock, FieldError, ImportDigest, ImportFamily,
+    ImportKey, KeyEdit, KeyId, KeyQuery, KeyService, ManageError, Network, NewKey, Observer,
+    Outcome, Pepper, PepperId, PepperRing, Prefix, Quota, RateLimit, Reason, Refill, ReportOptions,
+    RoleName, Roles, Scope, ScopeExpr, Timestamp, VerifyError,
 };
 use sha2::{Digest, Sha256};
 
@@ -212,7 +212,7 @@ fn operate(keys: &KeyService, said: &Said, rng: &mut Seeded, tokens: &mut Vec<(K
 fn no_output_of_any_operation_holds_a_secret() {
     let (said, clock, store) = (Said::default(), FakeClock::at(START), RowStore::default());
     let host_key = b"the host's own HMAC key, 32 long";
-    let hmac = ImportDigest::HmacSha256(Arc::from(host_key.as_slice()));
+    let hmac = ImportDigest::HmacSha256(ImportKey::new(host_key.as_slice()).unwrap());
     let scheme = scheme(&[1, 2])
         .importing(ImportFamily::new("signed", "sg_", hmac.clone(), 128).unwrap())
         .unwrap();

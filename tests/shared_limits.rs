@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use keyward::{
-    AccessRequest, Actor, ApiKey, Charge, Deny, Environment, FakeClock, KeyScheme, KeyService,
-    LimitName, LimitStore, LimitedBy, LocalLimits, ManageError, MemoryLimitStore, MemoryStore,
-    NewKey, PepperRing, Quota, RateLimit, Refill, StoreError, StoreErrorKind, Taken, Timestamp,
-    Verified, VerifyError,
+    AccessRequest, Actor, ApiKey, Charge, Clock, Deny, Environment, FakeClock, KeyScheme,
+    KeyService, LimitName, LimitStore, LimitedBy, LocalLimits, ManageError, MemoryLimitStore,
+    MemoryStore, NewKey, PepperRing, Quota, RateLimit, Refill, StoreError, StoreErrorKind, Taken,
+    Timestamp, Verified, VerifyError,
 };
 
 const REQUEST: AccessRequest<'_> = AccessRequest::new(Environment::PRODUCTION);
@@ -111,10 +111,13 @@ async fn a_denial_names_the_limit_and_the_wait() {
     let quota = Quota::new(3, Refill::Hour).unwrap().strict();
     let metered = node.issue(key().quota(quota)).await;
     assert_eq!(node.passing(&metered).await, 3);
-    let resets_at = "2025-06-15T16:00:00Z".parse().unwrap();
+    let resets_at: Timestamp = "2025-06-15T16:00:00Z".parse().unwrap();
     let limit = LimitName::Key(LimitedBy::Quota);
+    let retry_after = Some(resets_at.saturating_duration_since(node.clock.now()));
     let deny = denied(node.verify(&metered, 1).await);
-    assert_eq!(deny, Deny::QuotaExceeded { resets_at, limit });
+    assert_eq!(deny, Deny::QuotaExceeded { resets_at, retry_after, limit });
+    let never = denied(node.verify(&metered, 4).await);
+    assert_eq!(never, Deny::QuotaExceeded { resets_at, retry_after: None, limit });
     node.clock.set(resets_at);
     assert_eq!(node.passing(&metered).await, 3);
 }

@@ -1,5 +1,7 @@
+use zeroize::Zeroizing;
+
 use super::hmac::HmacKey;
-use super::pepper::Pepper;
+use super::pepper::{Pepper, SealMac, keyed};
 
 /// What a derived key is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,13 +28,22 @@ impl Label {
 /// The pepper is a uniform key already, so there is no extract step. Each part of
 /// the info carries its length, so two different lists never make the same bytes.
 pub(crate) fn derive(pepper: &Pepper, label: Label, parts: &[&str]) -> HmacKey {
+    HmacKey::new(expand(pepper, label, parts).as_ref())
+}
+
+/// The same for seals, whose messages come in pieces.
+pub(crate) fn derive_seal(pepper: &Pepper, parts: &[&str]) -> SealMac {
+    keyed(&expand(pepper, Label::Seal, parts))
+}
+
+fn expand(pepper: &Pepper, label: Label, parts: &[&str]) -> Zeroizing<[u8; 32]> {
     let mut info = Vec::new();
     write_lv(&mut info, label.text());
     for part in parts {
         write_lv(&mut info, part.as_bytes());
     }
     info.push(1);
-    HmacKey::new(pepper.expand(&info).as_ref())
+    pepper.expand(&info)
 }
 
 /// Appends the length of `bytes` (u32, big endian), then the bytes.

@@ -7,8 +7,9 @@ mod pepper;
 mod ring;
 
 pub(crate) use self::compare::equal;
-pub(crate) use self::derive::{Label, derive, write_lv};
+pub(crate) use self::derive::{Label, derive, derive_seal, write_lv};
 pub(crate) use self::hmac::HmacKey;
+pub(crate) use self::pepper::SealMac;
 pub use self::pepper::{EntropyError, Pepper, PepperId};
 pub use self::ring::{PepperRing, PepperState};
 

@@ -94,15 +94,22 @@ impl Pepper {
 
     /// HMAC-SHA256 under the pepper itself: only for deriving.
     pub(super) fn expand(&self, info: &[u8]) -> Zeroizing<[u8; 32]> {
-        // `new` takes a block of 64 bytes and so can't fail; a zero-padded key is the same key.
-        let mut block = Zeroizing::new([0; 64]);
-        for (to, from) in block.iter_mut().zip(&self.0) {
-            *to = *from;
-        }
-        let mut mac = Hmac::<Sha256>::new((&*block).into());
+        let mut mac = keyed(&self.0);
         mac.update(info);
         Zeroizing::new(mac.finalize().into_bytes().into())
     }
+}
+
+/// HMAC-SHA256 over a message that comes in pieces.
+pub(crate) type SealMac = Hmac<Sha256>;
+
+pub(super) fn keyed(key: &[u8; 32]) -> SealMac {
+    // `new` takes a block of 64 bytes and so can't fail; a zero-padded key is the same key.
+    let mut block = Zeroizing::new([0; 64]);
+    for (to, from) in block.iter_mut().zip(key) {
+        *to = *from;
+    }
+    SealMac::new((&*block).into())
 }
 
 impl Drop for Pepper {

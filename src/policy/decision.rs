@@ -41,6 +41,8 @@ pub enum Deny {
     QuotaExceeded {
         /// When it starts anew.
         resets_at: Timestamp,
+        /// When there is room, if ever for this cost.
+        retry_after: Option<Duration>,
         /// Whose quota.
         limit: LimitName,
     },

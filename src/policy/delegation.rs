@@ -47,6 +47,7 @@ struct Bounds {
     networks: NetworkRules,
     resources: ResourceRules,
     not_beyond: Option<Timestamp>,
+    limits: LimitRules,
 }
 
 /// What a key would have that its actor has not.
@@ -157,6 +158,23 @@ impl Actor {
         Self { key_cap: Some(most), ..self }
     }
 
+    /// May give only keys with these rate limits, or tighter ones of the same names.
+    ///
+    /// Counters are each key's own, so several keys may use several times as much:
+    /// limits that [`LocalLimits::per_owner`](crate::LocalLimits::per_owner) gives to an
+    /// owner bound their sum.
+    ///
+    /// # Errors
+    ///
+    /// More than eight limits, or two of one name.
+    pub fn within_limits(
+        self,
+        limits: impl IntoIterator<Item = RateLimit>,
+    ) -> Result<Self, FieldError> {
+        let limits = LimitRules::new(limits.into_iter().collect(), None).map_err(first)?;
+        Ok(self.bounded(|bounds| bounds.limits = limits))
+    }
+
     /// The name in the log.
     pub fn name(&self) -> &str {
         &self.name
@@ -176,6 +194,7 @@ impl Actor {
                 networks: grants.networks.clone(),
                 resources: grants.resources.clone(),
                 not_beyond: body.expires_at,
+                limits: grants.limits.clone(),
             }),
         }
     }
@@ -249,6 +268,10 @@ impl Actor {
             let rule =
                 "must name only the actor's resources, and each kind that the actor is bound to";
             excess.push(FieldError::unshown("resources", rule));
+        }
+        if loosens(&bounds.limits, &grants.limits) {
+            let rule = "must hold each of the actor's limits, as tight or tighter";
+            excess.push(FieldError::unshown("rate_limits", rule));
         }
         if let Some(end) =
             bounds.not_beyond.filter(|end| body.expires_at.is_none_or(|at| at > *end))

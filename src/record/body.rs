@@ -205,7 +205,7 @@ pub enum Status {
     Revoked,
     /// Its first instant has not come.
     Scheduled,
-    /// Its record can't be read; it verifies to unavailable, and can be revoked.
+    /// Its record can't be read, or is not what was sealed; it can only be revoked.
     Unreadable,
 }
 

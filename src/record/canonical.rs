@@ -1,13 +1,18 @@
-use super::body::{Body, Grants, IdempotencyMark, Reason, Seal, Slot, State};
-use crate::limit::{LimitMode, LimitRules, OnFailure};
-use crate::mac::write_lv;
+use std::net::IpAddr;
+
+use hmac::Mac;
+
+use super::body::{Body, Grants, IdempotencyMark, Seal, Slot, State};
+use crate::limit::{LimitMode, LimitRules, OnFailure, Refill};
+use crate::mac::{PepperId, SealMac};
 use crate::timestamp::Timestamp;
 
-/// The bytes a seal covers: every field in declared order, each with its length.
+/// Feeds a seal what it covers: every field in declared order, each with its length.
 ///
-/// Every struct is taken apart by name, so a new field doesn't compile until it
-/// is sealed.
-pub(crate) fn canonical(body: &Body, realm: &str) -> Vec<u8> {
+/// Every struct is taken apart by name and every variant has its number here, so
+/// that nothing new compiles until it is sealed, and no order of declaration or
+/// spelling of text can change what was sealed. Nothing is allocated.
+fn write(body: &Body, realm: &str, to: &mut Sealed) {
     let Body {
         encoding,
         id,
@@ -29,7 +34,6 @@ pub(crate) fn canonical(body: &Body, realm: &str) -> Vec<u8> {
         idempotency,
         seal: _,
     } = body;
-    let mut to = Sealed(Vec::with_capacity(1024));
     to.number(u8::from(*encoding).into());
     to.text(realm);
     to.bytes(id.as_bytes());
@@ -58,14 +62,16 @@ pub(crate) fn canonical(body: &Body, realm: &str) -> Vec<u8> {
         to.bytes(key);
         to.bytes(request);
     });
-    to.0
 }
 
-struct Sealed(Vec<u8>);
+struct Sealed(SealMac);
 
 impl Sealed {
+    /// The length of `bytes` (u32, big endian), then the bytes.
     fn bytes(&mut self, bytes: &[u8]) {
-        write_lv(&mut self.0, bytes);
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        self.0.update(&length.to_be_bytes());
+        self.0.update(bytes);
     }
 
     fn text(&mut self, text: &str) {
@@ -98,7 +104,7 @@ impl Sealed {
             State::Revoked { at, reason } => {
                 self.number(2);
                 self.instant(at);
-                self.text(Reason::as_str(reason));
+                self.text(reason.as_str());
             }
         }
     }
@@ -116,7 +122,11 @@ impl Sealed {
         for list in [networks.allow(), networks.deny()] {
             self.count(list.len());
             for network in list {
-                self.text(&network.to_string());
+                match network.address() {
+                    IpAddr::V4(address) => self.bytes(&address.octets()),
+                    IpAddr::V6(address) => self.bytes(&address.octets()),
+                }
+                self.number(network.prefix().into());
             }
         }
         self.count(resources.iter().count());
@@ -134,15 +144,30 @@ impl Sealed {
             self.number(rate.count().into());
             self.number(u64::try_from(rate.period().as_nanos()).unwrap_or(u64::MAX));
             self.number(rate.burst_size().into());
-            self.number((rate.mode() == LimitMode::Strict).into());
-            self.number((rate.on_failure() == OnFailure::Open).into());
+            self.mode(rate.mode(), rate.on_failure());
         }
         self.optional(limits.quota(), |to, quota| {
             to.text(quota.name());
             to.number(quota.limit());
-            to.number(quota.refill() as u64);
-            to.number((quota.mode() == LimitMode::Strict).into());
-            to.number((quota.on_failure() == OnFailure::Open).into());
+            to.number(match quota.refill() {
+                Refill::Hour => 0,
+                Refill::Day => 1,
+                Refill::Week => 2,
+                Refill::Month => 3,
+                Refill::Year => 4,
+            });
+            to.mode(quota.mode(), quota.on_failure());
+        });
+    }
+
+    fn mode(&mut self, mode: LimitMode, on_failure: OnFailure) {
+        self.number(match mode {
+            LimitMode::Local => 0,
+            LimitMode::Strict => 1,
+        });
+        self.number(match on_failure {
+            OnFailure::Closed => 0,
+            OnFailure::Open => 1,
         });
     }
 
@@ -156,14 +181,10 @@ impl Sealed {
     }
 }
 
-/// Makes or checks the seal over `body`; the version and every other field must be final.
-pub(crate) fn seal(
-    body: &Body,
-    realm: &str,
-    pepper: crate::mac::PepperId,
-    key: &crate::mac::HmacKey,
-) -> Seal {
-    let mut message = canonical(body, realm);
-    write_lv(&mut message, pepper.as_bytes());
-    Seal { pepper, mac: key.tag(&message) }
+/// The seal over `body`, by a MAC that is keyed already; every other field must be final.
+pub(crate) fn seal(body: &Body, realm: &str, pepper: PepperId, mac: SealMac) -> Seal {
+    let mut to = Sealed(mac);
+    write(body, realm, &mut to);
+    to.bytes(pepper.as_bytes());
+    Seal { pepper, mac: to.0.finalize().into_bytes().into() }
 }

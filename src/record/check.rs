@@ -158,7 +158,7 @@ fn check_entry(key: &str, value: &str) -> Result<(), FieldError> {
     match value.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
         Some(c) => {
             let rule = format!("must not hold control characters (U+{:04X})", u32::from(c));
-            Err(FieldError::new(format!("metadata.{key}"), value, rule))
+            Err(FieldError::unshown(format!("metadata.{key}"), rule))
         }
         None => Ok(()),
     }

@@ -236,7 +236,7 @@ impl KeyEdit {
             }
             kept
         });
-        if self.customers.is_some() {
+        if self.customers.is_some() && self.resources.is_none() {
             resources.remove("customer");
         }
         let customers = self.customers.as_deref().unwrap_or_default();

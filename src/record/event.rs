@@ -56,9 +56,17 @@ pub enum Action {
     RotationFinished,
     /// Its name, grants, dates or metadata were edited.
     Updated,
+    /// Something that a newer release does and this one doesn't know.
+    #[serde(other)]
+    Unknown,
 }
 
 impl Action {
+    /// Whether whoever did it was given a secret.
+    pub(crate) const fn hands_out(self) -> bool {
+        matches!(self, Self::Compromised | Self::Issued | Self::Regenerated | Self::Rotated)
+    }
+
     /// The name in events and bodies, such as `rotation_finished`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -71,6 +79,7 @@ impl Action {
             Self::Revoked => "revoked",
             Self::Rotated => "rotated",
             Self::RotationFinished => "rotation_finished",
+            Self::Unknown => "unknown",
             Self::Updated => "updated",
         }
     }

@@ -12,7 +12,7 @@ mod usage;
 mod view;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 pub(crate) use self::body::{Body, Encoding, Grants, IdempotencyMark, Slot};
@@ -47,7 +47,8 @@ struct Inner {
     id: KeyId,
     version: u64,
     content: Result<Body, Unreadable>,
-    proof: AtomicU8,
+    /// The number of the scheme that last found the seal good; 0 is none.
+    proven_by: AtomicU64,
     limits: OnceLock<(u64, Arc<LimitCells>)>,
     usage: OnceLock<Arc<UsageCell>>,
 }
@@ -68,14 +69,6 @@ struct Claims {
     environment: Option<Environment>,
     created_at: Option<Timestamp>,
     prefix: Option<crate::token::Prefix>,
-}
-
-/// Whether a record's seal has been checked in this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Proof {
-    Bad,
-    Proven,
-    Unproven,
 }
 
 impl KeyRecord {
@@ -112,20 +105,33 @@ impl KeyRecord {
             damage,
             claims: claims(document),
         });
-        Self::with(id, version, content, Proof::Unproven)
+        Self::with(id, version, content, 0)
     }
 
-    /// A record that this process made and sealed.
-    pub(crate) fn proven(body: Body) -> Self {
-        Self::with(body.id, body.version, Ok(body), Proof::Proven)
+    /// Says when the row of a document that can't be read was created, by the store's own
+    /// column; a document that can be read knows better, and nothing changes.
+    ///
+    /// A store that orders its list by a column of its own has to say so, or a damaged
+    /// row stands out of order.
+    #[must_use]
+    pub fn with_created_at(mut self, column: Timestamp) -> Self {
+        if let Some(Inner { content: Err(unreadable), .. }) = Arc::get_mut(&mut self.0) {
+            unreadable.claims.created_at = Some(column);
+        }
+        self
     }
 
-    fn with(id: KeyId, version: u64, content: Result<Body, Unreadable>, proof: Proof) -> Self {
+    /// A record that the scheme with this number has made and sealed.
+    pub(crate) fn proven(body: Body, scheme: u64) -> Self {
+        Self::with(body.id, body.version, Ok(body), scheme)
+    }
+
+    fn with(id: KeyId, version: u64, content: Result<Body, Unreadable>, scheme: u64) -> Self {
         Self(Arc::new(Inner {
             id,
             version,
             content,
-            proof: AtomicU8::new(proof as u8),
+            proven_by: AtomicU64::new(scheme),
             limits: OnceLock::new(),
             usage: OnceLock::new(),
         }))
@@ -226,16 +232,13 @@ impl KeyRecord {
         self.read(|body| Some(body.prefix), |claims| claims.prefix)
     }
 
-    pub(crate) fn proof(&self) -> Proof {
-        match self.0.proof.load(Ordering::Relaxed) {
-            proof if proof == Proof::Proven as u8 => Proof::Proven,
-            proof if proof == Proof::Bad as u8 => Proof::Bad,
-            _ => Proof::Unproven,
-        }
+    /// Whether the scheme with this number has found the seal good.
+    pub(crate) fn is_proven_by(&self, scheme: u64) -> bool {
+        self.0.proven_by.load(Ordering::Relaxed) == scheme
     }
 
-    pub(crate) fn set_proof(&self, proof: Proof) {
-        self.0.proof.store(proof as u8, Ordering::Relaxed);
+    pub(crate) fn set_proven_by(&self, scheme: u64) {
+        self.0.proven_by.store(scheme, Ordering::Relaxed);
     }
 
     /// Where this handle remembers its counters, and whose they are.

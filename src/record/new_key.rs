@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::body::Grants;
 use super::check::{
@@ -195,6 +196,20 @@ impl NewKey {
     pub(crate) fn repeat_key(&self) -> Option<&str> {
         let key = self.idempotency_key.as_deref()?;
         check_visible("idempotency_key", key, 255).is_ok().then_some(key)
+    }
+
+    /// What the request says, as bytes: fields that say nothing are left out, so that a
+    /// later release with more fields still knows the request again.
+    pub(crate) fn substance(&self) -> Vec<u8> {
+        let mut fields = serde_json::to_value(self).unwrap_or_default();
+        if let Some(fields) = fields.as_object_mut() {
+            fields.retain(|_, value| match value {
+                Value::Array(items) => !items.is_empty(),
+                Value::Object(entries) => !entries.is_empty(),
+                value => !value.is_null(),
+            });
+        }
+        serde_json::to_vec(&fields).unwrap_or_default()
     }
 
     /// The owner it names, or the actor's.

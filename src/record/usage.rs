@@ -1,5 +1,6 @@
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,8 +21,8 @@ pub struct Usage {
     pub last_address: Option<IpAddr>,
     /// The same per credential slot: which of two secrets is still in use.
     pub slots: [SlotUsage; 2],
-    /// Uses by UTC hour, oldest first: the last 744 hours with a use, which are 31 days
-    /// of a key that is never idle.
+    /// Uses by UTC hour, oldest first, hours without use left out: the 31 days before the
+    /// last of them.
     pub hours: Vec<(Timestamp, u64)>,
 }
 
@@ -47,8 +48,8 @@ pub struct UsageDelta {
     pub slots: [SlotUsage; 2],
 }
 
-/// How many hourly buckets [`Usage`] keeps.
-const HOURS: usize = 31 * 24;
+/// How long [`Usage`] keeps an hour.
+const KEPT: Duration = Duration::from_secs(31 * 24 * 3_600);
 
 impl Usage {
     /// Adds a delta. Deltas commute, and instants only move forward.
@@ -71,8 +72,9 @@ impl Usage {
             }
             Err(place) => self.hours.insert(place, (delta.hour, delta.uses())),
         }
-        if self.hours.len() > HOURS {
-            self.hours.remove(0);
+        if let Some((newest, _)) = self.hours.last() {
+            let oldest = newest.saturating_sub(KEPT);
+            self.hours.retain(|(hour, _)| *hour > oldest);
         }
     }
 }

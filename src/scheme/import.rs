@@ -17,7 +17,7 @@ use crate::token::KeyId;
 #[non_exhaustive]
 pub enum ImportDigest {
     /// HMAC-SHA256 under a key of the host's.
-    HmacSha256(Arc<[u8]>),
+    HmacSha256(ImportKey),
     /// Plain SHA-256.
     Sha256,
     /// Plain SHA-512.
@@ -27,7 +27,7 @@ pub enum ImportDigest {
 impl ImportDigest {
     fn of(&self, secret: &[u8]) -> DigestBytes {
         match self {
-            Self::HmacSha256(key) => DigestBytes::new(&HmacKey::new(key).tag(secret)),
+            Self::HmacSha256(ImportKey(key)) => DigestBytes::new(&key.tag(secret)),
             Self::Sha256 => DigestBytes::new(&Sha256::digest(secret)),
             Self::Sha512 => DigestBytes::new(&Sha512::digest(secret)),
         }
@@ -48,6 +48,30 @@ impl fmt::Debug for ImportDigest {
             Self::Sha256 => "Sha256",
             Self::Sha512 => "Sha512",
         })
+    }
+}
+
+/// The key of a host's own HMAC-SHA256, absorbed; it has no text form.
+#[derive(Clone)]
+pub struct ImportKey(HmacKey);
+
+impl ImportKey {
+    /// A key of at least 16 bytes.
+    ///
+    /// # Errors
+    ///
+    /// A shorter one. The bytes are not repeated.
+    pub fn new(key: &[u8]) -> Result<Self, FieldError> {
+        if key.len() < 16 {
+            return Err(FieldError::unshown("import_key", "must be at least 16 bytes"));
+        }
+        Ok(Self(HmacKey::new(key)))
+    }
+}
+
+impl fmt::Debug for ImportKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ImportKey(…)")
     }
 }
 

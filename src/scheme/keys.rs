@@ -1,5 +1,7 @@
 use super::SchemePrefix;
-use crate::mac::{HmacKey, Label, Pepper, PepperId, PepperState, Tag, derive, tag_message};
+use crate::mac::{
+    HmacKey, Label, Pepper, PepperId, PepperState, SealMac, Tag, derive, derive_seal, tag_message,
+};
 use crate::token::KeyId;
 
 /// Everything derived from one pepper, ready to use.
@@ -8,7 +10,7 @@ pub(crate) struct PepperKeys {
     pub(crate) state: PepperState,
     check: HmacKey,
     import: HmacKey,
-    pub(crate) seal: HmacKey,
+    pub(crate) seal: SealMac,
     auth: Vec<HmacKey>,
 }
 
@@ -24,7 +26,7 @@ impl PepperKeys {
             state,
             check: derive(pepper, Label::Id, &[realm]),
             import: derive(pepper, Label::Import, &[realm]),
-            seal: derive(pepper, Label::Seal, &[realm]),
+            seal: derive_seal(pepper, &[realm]),
             auth: prefixes
                 .iter()
                 .map(|known| derive(pepper, Label::Auth, &[known.prefix.as_str(), realm]))

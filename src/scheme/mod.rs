@@ -6,9 +6,10 @@ mod keys;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) use self::import::DigestBytes;
-pub use self::import::{ImportDigest, ImportFamily};
+pub use self::import::{ImportDigest, ImportFamily, ImportKey};
 pub(crate) use self::keys::PepperKeys;
 use crate::error::FieldError;
 use crate::grant::Environment;
@@ -41,6 +42,8 @@ use crate::token::{KeyId, Prefix};
 pub struct KeyScheme(Arc<Inner>);
 
 struct Inner {
+    /// Which scheme of this process it is, its clones included; from 1.
+    number: u64,
     config: Config,
     /// The current pepper's first.
     keys: Vec<PepperKeys>,
@@ -186,7 +189,8 @@ impl KeyScheme {
     }
 
     /// Replaces the secret of everything in `text` that looks like one of this
-    /// scheme's keys, cut short or mistyped ones included; ids stay.
+    /// scheme's keys, cut short or mistyped ones included; ids stay. Imported secrets
+    /// have no shape of ours and stay too.
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
         leak::redact(&self.prefix_list(), text)
     }
@@ -202,6 +206,10 @@ impl KeyScheme {
         let random = id.random_part();
         let ours = self.0.keys.iter().any(|keys| keys.check(random) == id.check_part());
         if ours { Lane::Fast } else { Lane::Slow }
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.0.number
     }
 
     pub(crate) fn realm_name(&self) -> &str {
@@ -263,13 +271,15 @@ impl KeyScheme {
     }
 
     fn build(config: Config) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         let mut keys: Vec<PepperKeys> = config
             .ring
             .iter()
             .map(|(pepper, state)| PepperKeys::new(pepper, state, &config.realm, &config.prefixes))
             .collect();
         keys.sort_by_key(|keys| keys.state != PepperState::Current);
-        Self(Arc::new(Inner { config, keys }))
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::new(Inner { number, config, keys }))
     }
 }
 

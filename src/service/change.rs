@@ -136,7 +136,7 @@ impl KeyService {
         body.revision = body.revision.saturating_add(1);
         let mut event = self.event(actor, action, &body, now)?;
         event.details.extend(details.into_iter().map(|(name, value)| (name.to_owned(), value)));
-        let record = KeyRecord::proven(self.0.scheme.sealed(body));
+        let record = self.0.scheme.sealed(body);
         self.0
             .store
             .commit(Change {

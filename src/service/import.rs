@@ -30,6 +30,10 @@ impl KeyService {
             FieldError::new("family", family, "must be registered with the scheme")
         })?;
         let digest = rules.parse_digest(digest)?;
+        if new.repeat_key().is_some() {
+            let rule = "must be left out: the digest itself tells a repeated import";
+            return Err(FieldError::unshown("idempotency_key", rule).into());
+        }
         let now = self.now();
         let mut body = self.new_body(actor, new, now)?;
         body.id = rules.id(&digest);
@@ -47,7 +51,14 @@ impl KeyService {
         match self.insert(actor, &body, Action::Imported, now).await {
             Ok(record) => Ok(self.changed(&record).await),
             Err(ManageError::Store(error)) if error.kind() == StoreErrorKind::AlreadyExists => {
-                let record = self.record(actor, body.id).await?;
+                let taken = |error| match error {
+                    ManageError::NotFound => {
+                        let rule = "must not be imported already for another owner";
+                        FieldError::unshown("digest", rule).into()
+                    }
+                    error => error,
+                };
+                let record = self.record(actor, body.id).await.map_err(taken)?;
                 let view = self.view(&record, now).await;
                 Err(ManageError::AlreadyIssued(Box::new(view)))
             }

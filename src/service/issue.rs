@@ -2,13 +2,13 @@ use sha2::{Digest, Sha256};
 
 use super::issued::IssuedKey;
 use super::{KeyService, ManageError, another_key};
-use crate::error::{FieldError, StoreErrorKind};
+use crate::error::{FieldError, StoreError, StoreErrorKind};
 use crate::limit::LimitRules;
 use crate::policy::Actor;
 use crate::record::{
-    Action, Body, Encoding, IdempotencyMark, KeyRecord, NewKey, Slot, State, ValidNewKey,
+    Action, Body, Encoding, IdempotencyMark, KeyRecord, NewKey, Reason, Slot, State, ValidNewKey,
 };
-use crate::store::{Change, Expect, OwnerCap};
+use crate::store::{Change, Expect, LogQuery, OwnerCap};
 use crate::timestamp::Timestamp;
 use crate::token::{KeyId, Secret, assemble, generate};
 
@@ -41,8 +41,13 @@ impl KeyService {
             body.slots = [Some(self.slot(&body, &secret, now)?), None];
             match self.insert(actor, &body, Action::Issued, now).await {
                 Ok(record) => {
+                    if let Some(repeat) = &repeat
+                        && let Some(answer) = self.outrun(actor, repeat, random, &record).await
+                    {
+                        return Err(answer);
+                    }
                     let key = assemble(&body.prefix, body.id, &secret);
-                    return Ok(IssuedKey::new(key, self.changed(&record).await));
+                    return Ok(IssuedKey::new(key, self.receipt(&record, None)));
                 }
                 Err(ManageError::Store(error))
                     if error.kind() == StoreErrorKind::AlreadyExists && attempt < ATTEMPTS =>
@@ -142,7 +147,7 @@ impl KeyService {
         action: Action,
         now: Timestamp,
     ) -> Result<KeyRecord, ManageError> {
-        let record = KeyRecord::proven(self.0.scheme.sealed(body.clone()));
+        let record = self.0.scheme.sealed(body.clone());
         let event = self.event(actor, action, body, now)?;
         let cap = actor.cap().map(|max| OwnerCap { max, now });
         let change = Change {
@@ -169,14 +174,62 @@ impl KeyService {
         if !actor.manages(owner) {
             return None;
         }
-        let request = serde_json::to_vec(new).unwrap_or_default();
         let realm = self.0.scheme.realm_name();
         let mark = IdempotencyMark {
             key: hash(&["keyward/v1/idem-key", realm, owner, actor.name(), key].map(str::as_bytes)),
-            request: Sha256::digest(&request).into(),
+            request: Sha256::digest(new.substance()).into(),
         };
         let parts = ["keyward/v1/idem", realm, owner, actor.name(), key].map(str::to_owned);
         Some(Repeat { parts, mark })
+    }
+
+    /// The answer of another node that carried out the same request a moment before,
+    /// while nodes disagree on the current pepper.
+    ///
+    /// The request then has a different id on each, and inserting doesn't decide; the
+    /// log does: whose entry came later revokes its own key. Whoever came first may have
+    /// answered already. A store that fails here takes nobody's secret away.
+    async fn outrun(
+        &self,
+        actor: &Actor,
+        repeat: &Repeat,
+        random: u64,
+        record: &KeyRecord,
+    ) -> Option<ManageError> {
+        for id in self.0.scheme.ids(random).filter(|id| *id != record.id()) {
+            let Ok(Some(other)) = self.0.store.get(id).await else { continue };
+            let marked = other.body().and_then(|body| body.idempotency.as_ref());
+            if other.id() != id || marked.is_none_or(|mark| mark.key != repeat.mark.key) {
+                continue;
+            }
+            if self.born(id).await.ok()? < self.born(record.id()).await.ok()? {
+                let now = self.now();
+                let body = record.body()?;
+                let revoked = body.revoked(Reason::Superseded, now)?;
+                let details = vec![("reason", Reason::Superseded.as_str().to_owned())];
+                // If this fails, a key is left whose secret nobody has.
+                let _ = self
+                    .commit_next(actor, Action::Revoked, body.version, revoked, details, now)
+                    .await;
+                return Some(self.answer_again(repeat, &other).await);
+            }
+        }
+        None
+    }
+
+    /// Where in the log a key begins; trimmed entries were before all others.
+    async fn born(&self, id: KeyId) -> Result<u64, StoreError> {
+        let first = self.0.store.log(&LogQuery::from(1).key(id).limit(1)).await?;
+        Ok(first.first().map_or(0, |(position, _)| *position))
+    }
+
+    /// The answer to a request whose key is there already.
+    async fn answer_again(&self, repeat: &Repeat, record: &KeyRecord) -> ManageError {
+        let mark = record.body().and_then(|body| body.idempotency.as_ref());
+        if mark.is_none_or(|mark| mark.request != repeat.mark.request) {
+            return ManageError::IdempotencyMismatch;
+        }
+        ManageError::AlreadyIssued(Box::new(self.view(record, self.now()).await))
     }
 
     /// The first attempt from `from` on whose id no other request has taken.
@@ -192,11 +245,7 @@ impl KeyService {
                 // What can't be read may be the very key that is asked for.
                 match &record.readable()?.idempotency {
                     Some(mark) if mark.key == repeat.mark.key => {
-                        if mark.request != repeat.mark.request {
-                            return Err(ManageError::IdempotencyMismatch);
-                        }
-                        let view = self.view(&record, self.now()).await;
-                        return Err(ManageError::AlreadyIssued(Box::new(view)));
+                        return Err(self.answer_again(repeat, &record).await);
                     }
                     _ => {}
                 }

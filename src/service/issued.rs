@@ -2,6 +2,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::ManageError;
 use crate::record::KeyView;
 use crate::timestamp::Timestamp;
 use crate::token::{ApiKey, KeyId};
@@ -83,9 +84,13 @@ pub struct Changed {
 pub struct Compromised {
     /// The key with its new secret.
     pub issued: IssuedKey,
-    /// The keys that this key has issued, revoked ones included: who stole it may hold
-    /// their secrets.
-    pub issued_by_it: Vec<KeyView>,
+    /// The other keys whose secrets were handed out to this key, or to one of them:
+    /// whoever stole it may hold those too. Revoked ones are among them.
+    ///
+    /// # Errors
+    ///
+    /// The log or a key can't be read; the secret has been replaced all the same.
+    pub reached: Result<Vec<KeyView>, ManageError>,
 }
 
 /// How a rotation treats the old secrets.

@@ -1,6 +1,6 @@
 use super::issued::Page;
 use super::{KeyService, ManageError, cursor};
-use crate::error::FieldError;
+use crate::error::{FieldError, StoreError, StoreErrorKind};
 use crate::policy::Actor;
 use crate::record::{Event, KeyRecord, KeyView};
 use crate::store::{KeyQuery, ListPosition, LogQuery};
@@ -41,16 +41,15 @@ impl KeyService {
         let Some(query) = within(actor, query) else {
             return Ok(Page { data: Vec::new(), next: None });
         };
-        // What can't be flushed now is kept; the list is right but for the latest uses.
-        let _ = self.flush().await;
-        let records = self.0.store.list(&query).await?;
+        let records = self.page(&query).await?;
         let ids: Vec<KeyId> = records.iter().map(KeyRecord::id).collect();
+        // What can't be flushed now is kept; the list is right but for the latest uses.
+        let _ = self.flush_keys(&ids).await;
         let usage = self.0.store.usage(&ids).await?;
         let now = self.now();
-        let full = records.len() >= query.limit;
-        let next =
-            records.last().filter(|_| full).map(|last| cursor::write(ListPosition::of(last)));
-        let data = records.iter().map(|record| record.view(usage.get(&record.id()), now)).collect();
+        let next = following(query, &records).and_then(|next| next.after).map(cursor::write);
+        let data =
+            records.iter().map(|record| self.shown(record, usage.get(&record.id()), now)).collect();
         Ok(Page { data, next })
     }
 
@@ -82,18 +81,33 @@ impl KeyService {
         query: KeyQuery,
         mut visit: impl FnMut(&KeyRecord),
     ) -> Result<(), ManageError> {
-        let mut query = query.limit(LONGEST_PAGE);
-        loop {
-            let records = self.0.store.list(&query).await?;
+        let mut next = Some(query.limit(LONGEST_PAGE));
+        while let Some(query) = next {
+            let records = self.page(&query).await?;
             records.iter().for_each(&mut visit);
-            match records.last() {
-                Some(last) if records.len() >= query.limit => {
-                    query = query.after(ListPosition::of(last));
-                }
-                _ => return Ok(()),
-            }
+            next = following(query, &records);
         }
+        Ok(())
     }
+
+    /// One page, in the order the contract demands: a store that gets it wrong would hide
+    /// keys from every walk, or never end it.
+    pub(super) async fn page(&self, query: &KeyQuery) -> Result<Vec<KeyRecord>, StoreError> {
+        let records = self.0.store.list(query).await?;
+        let positions = query.after.into_iter().chain(records.iter().map(ListPosition::of));
+        if positions.is_sorted_by(|before, after| before > after) {
+            return Ok(records);
+        }
+        let context = "the list is not newest first by the records' own `created_at` and id; \
+                       see `KeyRecord::with_created_at`";
+        Err(StoreError::new(StoreErrorKind::Corrupt).with_context(context))
+    }
+}
+
+/// The query for the page after these records; `None` at the end.
+pub(super) fn following(query: KeyQuery, records: &[KeyRecord]) -> Option<KeyQuery> {
+    let last = records.last().filter(|_| records.len() >= query.limit)?;
+    Some(query.after(ListPosition::of(last)))
 }
 
 /// The query, cut down to what the actor may see; `None` if that is nothing.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::KeyService;
 use crate::error::StoreError;
-use crate::record::{Body, KeyRecord};
+use crate::record::Body;
 use crate::store::{Change, Expect};
 use crate::timestamp::Timestamp;
 use crate::token::KeyId;
@@ -122,7 +122,7 @@ impl KeyService {
     pub(super) async fn replace(&self, before: &Body, mut after: Body) -> Result<bool, StoreError> {
         after.version = before.version.saturating_add(1);
         let change = Change {
-            record: KeyRecord::proven(self.0.scheme.sealed(after)),
+            record: self.0.scheme.sealed(after),
             expect: Expect::Version(before.version),
             event: None,
         };

@@ -36,7 +36,7 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::grant::Roles;
 use crate::limit::LocalLimits;
 use crate::policy::Actor;
-use crate::record::{Action, Body, Event, EventId, KeyRecord, KeyView};
+use crate::record::{Action, Body, Event, EventId, KeyRecord, KeyView, Status, Usage};
 use crate::scheme::KeyScheme;
 use crate::store::{SharedKeyStore, SharedLimitStore};
 use crate::timestamp::{Clock, Timestamp};
@@ -159,16 +159,36 @@ impl KeyService {
         })
     }
 
+    /// How a key has been used, as far as that can be read.
+    async fn usage_of(&self, id: KeyId) -> Option<Usage> {
+        let _ = self.flush_keys(&[id]).await;
+        self.0.store.usage(&[id]).await.unwrap_or_default().remove(&id)
+    }
+
     /// The view of a record, with how it has been used as far as that can be read.
     async fn view(&self, record: &KeyRecord, now: Timestamp) -> KeyView {
-        let _ = self.flush().await;
-        let usage = self.0.store.usage(&[record.id()]).await.unwrap_or_default();
-        record.view(usage.get(&record.id()), now)
+        let usage = self.usage_of(record.id()).await;
+        self.shown(record, usage.as_ref(), now)
+    }
+
+    /// The view of a record; one whose seal doesn't hold is shown as unreadable.
+    fn shown(&self, record: &KeyRecord, usage: Option<&Usage>, now: Timestamp) -> KeyView {
+        let mut view = record.view(usage, now);
+        if self.0.scheme.prove(record).is_err() {
+            view.status = Status::Unreadable;
+        }
+        view
     }
 
     async fn changed(&self, record: &KeyRecord) -> Changed {
+        let usage = self.usage_of(record.id()).await;
+        self.receipt(record, usage.as_ref())
+    }
+
+    /// The receipt of a change that was acknowledged just now.
+    fn receipt(&self, record: &KeyRecord, usage: Option<&Usage>) -> Changed {
         let now = self.now();
-        Changed { key: self.view(record, now).await, everywhere_by: now }
+        Changed { key: self.shown(record, usage, now), everywhere_by: now }
     }
 }
 

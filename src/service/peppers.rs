@@ -2,11 +2,14 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::change::RACES;
+use super::list::following;
 use super::{KeyService, ManageError};
+use crate::error::FieldError;
 use crate::mac::{PepperId, PepperRing, PepperState};
 use crate::policy::Actor;
 use crate::record::KeyRecord;
-use crate::store::{KeyQuery, ListPosition};
+use crate::store::KeyQuery;
 use crate::timestamp::Timestamp;
 
 /// How much each pepper is still needed for.
@@ -118,38 +121,65 @@ impl KeyService {
     ///
     /// # Errors
     ///
-    /// An actor who doesn't manage every owner's keys; no permission
-    /// `api.key.update`; the store's own.
+    /// A scheme without seals; an actor who doesn't manage every owner's keys; no
+    /// permission `api.key.update`; the store's own.
     pub async fn reseal_all(&self, actor: &Actor) -> Result<Resealed, ManageError> {
+        self.reseal_where(actor, |service, record| service.believed(record).is_ok()).await
+    }
+
+    /// Seals the records that have no seal: once, after a time
+    /// [without seals](crate::KeyScheme::without_seals).
+    ///
+    /// # Security
+    ///
+    /// Whatever stands in those records is believed from then on, whoever wrote it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`KeyService::reseal_all`].
+    pub async fn seal_unsealed(&self, actor: &Actor) -> Result<Resealed, ManageError> {
+        self.reseal_where(actor, |service, record| {
+            let unsealed = record.body().is_some_and(|body| body.seal.is_none());
+            unsealed || service.believed(record).is_ok()
+        })
+        .await
+    }
+
+    async fn reseal_where(
+        &self,
+        actor: &Actor,
+        believe: impl Fn(&Self, &KeyRecord) -> bool,
+    ) -> Result<Resealed, ManageError> {
         self.permit(actor, "api.key.update")?;
         if !actor.manages("") {
             return Err(ManageError::Forbidden { permission: "api.key.update" });
         }
-        let mut done = Resealed::default();
-        let mut query = KeyQuery::new().with_revoked().limit(1_000);
-        loop {
-            let records = self.0.store.list(&query).await?;
-            for record in &records {
-                self.reseal(record, &mut done).await?;
-            }
-            match records.last() {
-                Some(last) if records.len() >= query.limit => {
-                    query = query.after(ListPosition::of(last));
-                }
-                _ => return Ok(done),
-            }
+        if !self.0.scheme.is_sealing() {
+            return Err(FieldError::unshown("scheme", "must be one that seals").into());
         }
+        let mut done = Resealed::default();
+        let mut next = Some(KeyQuery::new().with_revoked().limit(1_000));
+        while let Some(query) = next {
+            let records = self.page(&query).await?;
+            for record in &records {
+                self.reseal(record, &believe, &mut done).await?;
+            }
+            next = following(query, &records);
+        }
+        Ok(done)
     }
 
     /// Reseals one record, again if it changes meanwhile.
-    async fn reseal(&self, record: &KeyRecord, done: &mut Resealed) -> Result<(), ManageError> {
+    async fn reseal(
+        &self,
+        record: &KeyRecord,
+        believe: impl Fn(&Self, &KeyRecord) -> bool,
+        done: &mut Resealed,
+    ) -> Result<(), ManageError> {
         let mut record = record.clone();
-        loop {
-            let Ok(body) = self.believed(&record) else {
-                done.refused.push(record.id());
-                return Ok(());
-            };
-            let current = self.0.scheme.current().map(|keys| keys.id);
+        let current = self.0.scheme.current().map(|keys| keys.id);
+        for _ in 0..RACES {
+            let Some(body) = record.body().filter(|_| believe(self, &record)) else { break };
             if body.seal.as_ref().map(|seal| seal.pepper) == current {
                 done.current += 1;
                 return Ok(());
@@ -163,6 +193,8 @@ impl KeyService {
                 None => return Ok(()),
             }
         }
+        done.refused.push(record.id());
+        Ok(())
     }
 
     async fn missing_from(

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::list::within;
+use super::list::{following, within};
 use super::peppers::PepperReport;
 use super::{KeyService, ManageError};
 use crate::grant::Environment;
@@ -127,9 +127,9 @@ impl KeyService {
         };
         let Some(query) = within(actor, &KeyQuery::new()) else { return Ok(reports) };
         self.flush().await?;
-        let mut query = query.limit(1_000);
-        loop {
-            let records = self.0.store.list(&query).await?;
+        let mut next = Some(query.limit(1_000));
+        while let Some(query) = next {
+            let records = self.page(&query).await?;
             let ids: Vec<KeyId> = records.iter().map(KeyRecord::id).collect();
             let usage = self.0.store.usage(&ids).await?;
             for record in &records {
@@ -138,13 +138,9 @@ impl KeyService {
                 let view = record.view(usage.get(&record.id()), now);
                 reports.file(&view, options);
             }
-            match records.last() {
-                Some(last) if records.len() >= query.limit => {
-                    query = query.after(crate::store::ListPosition::of(last));
-                }
-                _ => return Ok(reports),
-            }
+            next = following(query, &records);
         }
+        Ok(reports)
     }
 
     fn report_record(&self, record: &KeyRecord, reports: &mut Reports) {

@@ -39,6 +39,10 @@ impl KeyService {
             let version = record.version();
             match self.commit_next(actor, Action::Revoked, version, body, details, now).await {
                 Err(ManageError::Store(error)) if lost_race(&error) && races < RACES => races += 1,
+                Err(ManageError::Store(error)) if lost_race(&error) => {
+                    let revision = record.body().map_or(0, |body| body.revision);
+                    return Err(ManageError::Conflict { revision });
+                }
                 Err(error) => return Err(error),
                 Ok(record) => return Ok(self.changed(&record).await),
             }

@@ -1,14 +1,13 @@
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::change::RACES;
 use super::error::lost_race;
 use super::issued::{Compromised, IssuedKey, Rotation};
-use super::list::within;
 use super::{KeyService, ManageError};
-use crate::error::{StoreError, StoreErrorKind};
 use crate::policy::Actor;
 use crate::record::{Action, KeyView, Reason};
-use crate::store::KeyQuery;
+use crate::store::LogQuery;
 use crate::token::{KeyId, Secret, assemble};
 
 impl KeyService {
@@ -42,25 +41,50 @@ impl KeyService {
         self.replace_secret(actor, id, Action::Regenerated, at_once).await
     }
 
-    /// Regenerates a key whose secret somebody else may know, and finds the keys that
-    /// were issued with it.
+    /// Regenerates a key whose secret somebody else may know, and finds the other keys
+    /// whose secrets that somebody may have got with it.
     ///
     /// # Errors
     ///
-    /// Those of [`KeyService::regenerate`]. If the secret was replaced and the keys
-    /// could not be listed, it is [`StoreErrorKind::Unavailable`](crate::StoreErrorKind):
-    /// the old secret has stopped, nobody has the new one, and the call is to be repeated.
+    /// Those of [`KeyService::regenerate`]. If the other keys can't be listed, the
+    /// secret has been replaced all the same: see [`Compromised::reached`].
     pub async fn compromised(&self, actor: &Actor, id: KeyId) -> Result<Compromised, ManageError> {
         let at_once = Rotation::grace(Duration::ZERO);
         let issued = self.replace_secret(actor, id, Action::Compromised, at_once).await?;
-        let mut issued_by_it = Vec::<KeyView>::new();
-        let query = KeyQuery::new().created_by(id.to_string()).with_revoked();
-        let now = self.now();
-        if let Some(query) = within(actor, &query) {
-            let walked = self.walk(query, |record| issued_by_it.push(record.view(None, now)));
-            walked.await.map_err(half_done)?;
+        Ok(Compromised { issued, reached: self.reached(actor, id).await })
+    }
+
+    /// The keys whose secrets were handed to `id`, or to a key that was reached so, by
+    /// the log from its oldest entry on; the actor's only.
+    async fn reached(&self, actor: &Actor, id: KeyId) -> Result<Vec<KeyView>, ManageError> {
+        let mut names = BTreeSet::from([id.to_string()]);
+        let mut reached = Vec::new();
+        let mut query = LogQuery::from(1).limit(1_000);
+        loop {
+            let page = self.0.store.log(&query).await?;
+            for (_, event) in &page {
+                if event.action.hands_out() && names.contains(&event.actor) && event.key != id {
+                    if names.insert(event.key.to_string()) {
+                        reached.push(event.key);
+                    }
+                }
+            }
+            match page.last() {
+                Some((last, _)) if page.len() >= query.limit => {
+                    query = LogQuery::from(last.saturating_add(1)).limit(1_000);
+                }
+                _ => break,
+            }
         }
-        Ok(Compromised { issued, issued_by_it })
+        let mut views = Vec::with_capacity(reached.len());
+        for id in reached {
+            match self.record(actor, id).await {
+                Ok(record) => views.push(self.shown(&record, None, self.now())),
+                Err(ManageError::NotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(views)
     }
 
     async fn replace_secret(
@@ -75,6 +99,8 @@ impl KeyService {
         loop {
             let record = self.record(actor, id).await?;
             let body = self.believed(&record)?;
+            // Asked for before the commit: nothing may come between it and the secret.
+            let usage = self.usage_of(id).await;
             let now = self.now();
             let free = body.free_slot(now, rotation.grace, rotation.replace_older)?;
             self.check_excess(actor, body)?;
@@ -87,18 +113,15 @@ impl KeyService {
             };
             match self.commit_next(actor, action, body.version, after, details, now).await {
                 Err(ManageError::Store(error)) if lost_race(&error) && races < RACES => races += 1,
+                Err(ManageError::Store(error)) if lost_race(&error) => {
+                    return Err(ManageError::Conflict { revision: body.revision });
+                }
                 Err(error) => return Err(error),
                 Ok(record) => {
                     let key = assemble(&body.prefix, id, &secret);
-                    return Ok(IssuedKey::new(key, self.changed(&record).await));
+                    return Ok(IssuedKey::new(key, self.receipt(&record, usage.as_ref())));
                 }
             }
         }
     }
-}
-
-/// The error of a list that failed when the secret had been replaced already.
-fn half_done(error: ManageError) -> ManageError {
-    let context = "the secret was replaced, but the keys that it issued can't be listed";
-    StoreError::new(StoreErrorKind::Unavailable).with_context(context).with_source(error).into()
 }

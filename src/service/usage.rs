@@ -10,8 +10,8 @@ use crate::record::{Counted, KeyRecord, Usage, UsageCell, UsageDelta};
 use crate::timestamp::Timestamp;
 use crate::token::KeyId;
 
-/// The most keys whose uses wait for a flush, and the most deltas of past hours.
-const MOST: usize = 1 << 20;
+/// The most keys whose uses wait for a flush, and the most deltas that wait beside them.
+const MOST: usize = 1 << 22;
 
 /// Uses that the store has not been told of.
 pub(super) struct UsageBuffer {
@@ -49,12 +49,7 @@ impl UsageBuffer {
     ) {
         match record.usage_cell().get() {
             Some(cell) if cell.owner() == self.id => self.count_in(cell, slot, now, client),
-            _ => match self.cell(record) {
-                Some(cell) => self.count_in(&cell, slot, now, client),
-                None => {
-                    self.dropped.fetch_add(1, Ordering::Relaxed);
-                }
-            },
+            _ => self.count_in(&self.cell(record), slot, now, client),
         }
     }
 
@@ -62,26 +57,34 @@ impl UsageBuffer {
     fn count_in(&self, cell: &Arc<UsageCell>, slot: usize, now: Timestamp, client: Option<IpAddr>) {
         match cell.count(slot, now, client) {
             Counted::Again => {}
-            Counted::First => self.waiting().cells.push(Arc::clone(cell)),
+            Counted::First => self.put_on_list(cell),
             Counted::HourEnded(delta) => self.keep(delta),
         }
     }
 
-    #[cold]
-    fn cell(&self, record: &KeyRecord) -> Option<Arc<UsageCell>> {
-        let id = record.id();
-        let known = self.cells.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
-        let cell = known.or_else(|| self.new_cell(id))?;
-        let _ = record.usage_cell().set(Arc::clone(&cell));
-        Some(cell)
+    /// A cell that is not on the list would never be emptied, so beyond the bound it is
+    /// emptied at once.
+    fn put_on_list(&self, cell: &Arc<UsageCell>) {
+        let mut waiting = self.waiting();
+        if waiting.cells.len() < MOST {
+            waiting.cells.push(Arc::clone(cell));
+        } else if let Some(delta) = cell.take() {
+            self.dropped.fetch_add(delta.uses(), Ordering::Relaxed);
+        }
     }
 
-    fn new_cell(&self, id: KeyId) -> Option<Arc<UsageCell>> {
+    #[cold]
+    fn cell(&self, record: &KeyRecord) -> Arc<UsageCell> {
+        let id = record.id();
+        let known = self.cells.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+        let cell = known.unwrap_or_else(|| self.new_cell(id));
+        let _ = record.usage_cell().set(Arc::clone(&cell));
+        cell
+    }
+
+    fn new_cell(&self, id: KeyId) -> Arc<UsageCell> {
         let mut cells = self.cells.write().unwrap_or_else(PoisonError::into_inner);
-        if cells.len() >= MOST && !cells.contains_key(&id) {
-            return None;
-        }
-        Some(Arc::clone(cells.entry(id).or_insert_with(|| Arc::new(UsageCell::new(id, self.id)))))
+        Arc::clone(cells.entry(id).or_insert_with(|| Arc::new(UsageCell::new(id, self.id))))
     }
 
     /// Everything that waits, taken out.
@@ -89,6 +92,16 @@ impl UsageBuffer {
         let Waiting { cells, mut deltas } = std::mem::take(&mut *self.waiting());
         deltas.extend(cells.iter().filter_map(|cell| cell.take()));
         deltas
+    }
+
+    /// What waits of these keys, taken out.
+    fn take_of(&self, keys: &[KeyId]) -> Vec<UsageDelta> {
+        let cells = self.cells.read().unwrap_or_else(PoisonError::into_inner);
+        let mut taken: Vec<UsageDelta> =
+            keys.iter().filter_map(|key| cells.get(key)?.take()).collect();
+        let mut waiting = self.waiting();
+        taken.extend(waiting.deltas.extract_if(.., |delta| keys.contains(&delta.key)));
+        taken
     }
 
     /// Puts back what could not be written.
@@ -126,9 +139,19 @@ impl KeyService {
     ///
     /// # Errors
     ///
-    /// The store's own; what was not written is kept for the next time.
+    /// The store's own; what was not written is kept for the next time. If the store wrote
+    /// a batch and could not say so, its uses are counted twice, and instants stay right.
     pub async fn flush(&self) -> Result<usize, StoreError> {
-        let mut unwritten = Unwritten { buffer: &self.0.usage, deltas: self.0.usage.take() };
+        self.write_usage(self.0.usage.take()).await
+    }
+
+    /// The same for a few keys that are about to be looked at.
+    pub(super) async fn flush_keys(&self, keys: &[KeyId]) -> Result<usize, StoreError> {
+        self.write_usage(self.0.usage.take_of(keys)).await
+    }
+
+    async fn write_usage(&self, deltas: Vec<UsageDelta>) -> Result<usize, StoreError> {
+        let mut unwritten = Unwritten { buffer: &self.0.usage, deltas };
         let mut written = 0;
         while !unwritten.deltas.is_empty() {
             let rest = unwritten.deltas.len().saturating_sub(BATCH);
@@ -153,7 +176,7 @@ impl KeyService {
     pub async fn usage(&self, actor: &Actor, id: KeyId) -> Result<Usage, ManageError> {
         self.permit(actor, "api.key.view")?;
         self.record(actor, id).await?;
-        self.flush().await?;
+        self.flush_keys(&[id]).await?;
         let mut usage = self.0.store.usage(&[id]).await?;
         Ok(usage.remove(&id).unwrap_or_default())
     }

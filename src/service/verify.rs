@@ -1,6 +1,6 @@
 use super::KeyService;
 use super::observer::Outcome;
-use crate::error::StoreError;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::grant::Roles;
 use crate::limit::{LimitMode, LimitedBy, OnFailure};
 use crate::policy::{AccessRequest, Deny, LimitName};
@@ -69,17 +69,18 @@ impl KeyService {
     ) -> Result<(), VerifyError> {
         let undo = UndoLocal { local: Some(local), now };
         let (charges, names) = self.charges(authentic, cost, now);
-        let answer = match &self.0.limit_store {
-            Some(store) => store.take(&charges).await,
-            None => Err(StoreError::new(crate::error::StoreErrorKind::Other)
-                .with_context("the key has a strict limit and the service no limit store")),
+        let Some(store) = &self.0.limit_store else {
+            let context = "there is a strict limit, and the service has no limit store";
+            let error = StoreError::new(StoreErrorKind::Other).with_context(context);
+            return Err(VerifyError::Unavailable(error));
         };
+        let answer = store.take(&charges).await;
         match answer {
             Ok(Taken::All) => undo.keep(),
             Ok(Taken::Denied { charge, retry_after, resets_at }) => {
                 let limit = names.get(charge).copied().unwrap_or(LimitName::Key(LimitedBy::Quota));
                 let deny = match resets_at {
-                    Some(resets_at) => Deny::QuotaExceeded { resets_at, limit },
+                    Some(resets_at) => Deny::QuotaExceeded { resets_at, retry_after, limit },
                     None => Deny::RateLimited { retry_after, limit },
                 };
                 return Err(refused(deny, Some(authentic.record), roles, now));

@@ -98,7 +98,8 @@ pub trait UsageStore: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// The store can't be written; the caller keeps the batch and tries again.
+    /// The store can't be written; the caller keeps the batch and tries again. So write
+    /// all of a batch or nothing: what an error hides is counted twice.
     fn add(&self, batch: &[UsageDelta]) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// How these keys have been used; those never used are left out. A key may be asked

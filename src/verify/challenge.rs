@@ -365,7 +365,9 @@ fn limit_deny(
 ) -> Deny {
     let limit = name(denied.rule);
     match denied.resets_at {
-        Some(resets_at) => Deny::QuotaExceeded { resets_at, limit },
+        Some(resets_at) => {
+            Deny::QuotaExceeded { resets_at, retry_after: denied.retry_after, limit }
+        }
         None => Deny::RateLimited { retry_after: denied.retry_after, limit },
     }
 }

@@ -146,10 +146,8 @@ impl Rejected {
     /// After how long the client may try again, if that can help.
     pub fn retry_after(&self) -> Option<Duration> {
         match self.deny {
-            Deny::RateLimited { retry_after, .. } => retry_after,
-            Deny::QuotaExceeded { resets_at, .. } => {
-                let at = self.context.as_ref()?.at;
-                Some(resets_at.saturating_duration_since(at))
+            Deny::QuotaExceeded { retry_after, .. } | Deny::RateLimited { retry_after, .. } => {
+                retry_after
             }
             _ => None,
         }
@@ -196,7 +194,7 @@ impl Rejected {
                 "limit": name(&context.record, limit),
                 "retry_after": retry_after.map(whole_seconds),
             })),
-            Deny::QuotaExceeded { resets_at, limit } => Some(json!({
+            Deny::QuotaExceeded { resets_at, limit, .. } => Some(json!({
                 "limit": name(&context.record, limit),
                 "resets_at": resets_at,
             })),

@@ -1,5 +1,5 @@
 use crate::mac::{PepperState, equal};
-use crate::record::{Body, KeyRecord, Proof, seal};
+use crate::record::{Body, KeyRecord, seal};
 use crate::scheme::KeyScheme;
 
 /// What a record's seal says.
@@ -12,12 +12,12 @@ pub(crate) enum SealVerdict {
 
 impl KeyScheme {
     /// Seals a record under the current pepper; every other field must be final.
-    pub(crate) fn sealed(&self, mut body: Body) -> Body {
+    pub(crate) fn sealed(&self, mut body: Body) -> KeyRecord {
         body.seal = self
             .current()
             .filter(|_| self.is_sealing())
-            .map(|keys| seal(&body, self.realm_name(), keys.id, &keys.seal));
-        body
+            .map(|keys| seal(&body, self.realm_name(), keys.id, keys.seal.clone()));
+        KeyRecord::proven(body, if self.is_sealing() { self.number() } else { 0 })
     }
 
     /// Whether a record is what was sealed.
@@ -30,31 +30,28 @@ impl KeyScheme {
             None => SealVerdict::UnknownPepper,
             Some(keys) if keys.state == PepperState::TagOnly => SealVerdict::Bad,
             Some(keys) => {
-                let made = seal(body, self.realm_name(), keys.id, &keys.seal);
+                let made = seal(body, self.realm_name(), keys.id, keys.seal.clone());
                 let holds = bool::from(equal(&made.mac, &given.mac));
                 if holds { SealVerdict::Good } else { SealVerdict::Bad }
             }
         }
     }
 
-    /// Checks a record's seal, once per record handle.
+    /// Checks a record's seal, once per record handle if it is good. Allocates nothing.
+    ///
+    /// The handle remembers which scheme was satisfied, so that no other one takes its
+    /// word: not one with another realm or ring, and not one that seals the word of one
+    /// that doesn't.
     pub(crate) fn prove(&self, record: &KeyRecord) -> Result<(), SealVerdict> {
-        if !self.is_sealing() {
-            // Not a proof: a scheme that seals may be given the same handle later.
+        if !self.is_sealing() || record.is_proven_by(self.number()) {
             return Ok(());
         }
-        match record.proof() {
-            Proof::Proven => Ok(()),
-            Proof::Bad => Err(SealVerdict::Bad),
-            Proof::Unproven => {
-                let verdict = record.body().map_or(SealVerdict::Bad, |body| self.check_seal(body));
-                match verdict {
-                    SealVerdict::Good => record.set_proof(Proof::Proven),
-                    SealVerdict::Bad => record.set_proof(Proof::Bad),
-                    SealVerdict::UnknownPepper => {}
-                }
-                if verdict == SealVerdict::Good { Ok(()) } else { Err(verdict) }
+        match record.body().map_or(SealVerdict::Bad, |body| self.check_seal(body)) {
+            SealVerdict::Good => {
+                record.set_proven_by(self.number());
+                Ok(())
             }
+            verdict => Err(verdict),
         }
     }
 }

@@ -113,7 +113,11 @@ impl Verified {
     }
 }
 
-/// A key that manages keys: within its owner, and holding exactly what it has.
+/// A key that manages keys: within its owner, and holding exactly what it has, its
+/// limits included.
+///
+/// The cap on live keys is the plan's and not the key's: add it with
+/// [`Actor::key_cap`]. Make the actor anew for each request, from a fresh verify.
 impl From<&Verified> for Actor {
     fn from(verified: &Verified) -> Self {
         match verified.record.readable() {

@@ -303,7 +303,7 @@ async fn security_considerations() {
 
     let found = keys.compromised(admin, view.id).await.unwrap();
     assert_eq!(platform.refuse(stolen.expose_secret(), REQUEST).await.code(), "INVALID_API_KEY");
-    let by_it: Vec<_> = found.issued_by_it.iter().map(|view| view.id).collect();
+    let by_it: Vec<_> = found.reached.unwrap().iter().map(|view| view.id).collect();
     assert_eq!(by_it, [child]);
     let used_from = keys.usage(admin, view.id).await.unwrap().last_address;
     assert_eq!(used_from, Some("203.0.113.9".parse().unwrap()));
