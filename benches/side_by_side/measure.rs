@@ -1,0 +1,44 @@
+//! Interleaved batches: what disturbs one case disturbs them all.
+
+use std::time::Instant;
+
+/// Something to be timed: `run` does it as often as it is told.
+pub(crate) struct Case<'a> {
+    pub(crate) name: &'static str,
+    batch: usize,
+    run: Box<dyn FnMut(usize) + 'a>,
+}
+
+/// Nanoseconds of one operation, over all batches of a case.
+#[derive(Clone, Copy)]
+pub(crate) struct Figure {
+    pub(crate) name: &'static str,
+    pub(crate) p10: f64,
+    pub(crate) median: f64,
+}
+
+impl<'a> Case<'a> {
+    /// A case that is timed in batches of `batch` operations.
+    pub(crate) fn new(name: &'static str, batch: usize, run: impl FnMut(usize) + 'a) -> Self {
+        Self { name, batch, run: Box::new(run) }
+    }
+}
+
+/// Runs a batch of every case in turn, `rounds` times over.
+pub(crate) fn interleaved(rounds: usize, mut cases: Vec<Case<'_>>) -> Vec<Figure> {
+    let mut times = vec![Vec::with_capacity(rounds); cases.len()];
+    for _ in 0..rounds {
+        for (case, times) in cases.iter_mut().zip(&mut times) {
+            // One operation first: the code and the branches of the case before are still warm.
+            (case.run)(1);
+            let start = Instant::now();
+            (case.run)(case.batch);
+            times.push(start.elapsed().as_secs_f64() * 1e9 / case.batch as f64);
+        }
+    }
+    let figure = |(case, mut times): (&Case<'_>, Vec<f64>)| {
+        times.sort_by(f64::total_cmp);
+        Figure { name: case.name, p10: times[times.len() / 10], median: times[times.len() / 2] }
+    };
+    cases.iter().zip(times).map(figure).collect()
+}
