@@ -29,8 +29,18 @@ pub enum ClientIp {
 }
 
 impl ClientIp {
+    /// The address as it was given.
+    #[inline]
+    pub(crate) const fn given(&self) -> Option<&IpAddr> {
+        match self {
+            Self::Forwarded(address) | Self::Peer(address) => Some(address),
+            Self::Unknown => None,
+        }
+    }
+
     /// The address if it is known; an IPv4-mapped IPv6 address
     /// (RFC 4291 section 2.5.5.2) is the IPv4 address it stands for.
+    #[inline]
     pub const fn address(self) -> Option<IpAddr> {
         match self {
             Self::Forwarded(address) | Self::Peer(address) => Some(address.to_canonical()),

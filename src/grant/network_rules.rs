@@ -118,11 +118,18 @@ impl NetworkRules {
     }
 
     /// What the rules say to a client. Allocates nothing.
+    #[inline]
     pub fn check(&self, client: Option<IpAddr>) -> NetworkVerdict {
+        self.check_known(client.as_ref())
+    }
+
+    /// The same, of an address that stays where it is: copies of it are slow to read.
+    #[inline]
+    pub(crate) fn check_known(&self, client: Option<&IpAddr>) -> NetworkVerdict {
         let Some(lists) = &self.0 else {
             return NetworkVerdict::Allowed;
         };
-        let Some(client) = client.map(|address| address.to_canonical()) else {
+        let Some(client) = client else {
             return NetworkVerdict::Unknown;
         };
         if lists.denied.contains(client) {
@@ -218,10 +225,14 @@ impl Addresses {
         }
     }
 
-    fn contains(&self, address: IpAddr) -> bool {
+    #[inline]
+    fn contains(&self, address: &IpAddr) -> bool {
         match address {
             IpAddr::V4(address) => self.v4.contains(address.to_bits()),
-            IpAddr::V6(address) => self.v6.contains(address.to_bits()),
+            IpAddr::V6(address) => match address.to_ipv4_mapped() {
+                Some(address) => self.v4.contains(address.to_bits()),
+                None => self.v6.contains(address.to_bits()),
+            },
         }
     }
 

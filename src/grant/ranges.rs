@@ -39,6 +39,7 @@ impl<A: Address> Ranges<A> {
     }
 
     /// Whether `address` lies in any range.
+    #[inline]
     pub(super) fn contains(&self, address: A) -> bool {
         self.reaching(address).first().is_some_and(|&(first, _)| first <= address)
     }
@@ -68,6 +69,7 @@ impl<A: Address> Ranges<A> {
     }
 
     /// The ranges that end at `address` or after it.
+    #[inline]
     fn reaching(&self, address: A) -> &[(A, A)] {
         let before = self.0.partition_point(|&(_, last)| last < address);
         self.0.get(before..).unwrap_or_default()

@@ -87,7 +87,7 @@ serde_as_text!(RoleName);
 /// Roles are live: whoever may edit the host's role table can raise the keys
 /// that hold a role.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Roles(Arc<Tables>);
+pub struct Roles(Option<Arc<Tables>>);
 
 type Table = HashMap<RoleName, ScopeSet>;
 
@@ -99,8 +99,8 @@ struct Tables {
 
 impl Roles {
     /// No roles at all.
-    pub fn none() -> Self {
-        Self::default()
+    pub const fn none() -> Self {
+        Self(None)
     }
 
     /// Adds a role that every owner may use.
@@ -114,8 +114,7 @@ impl Roles {
         name: &str,
         scopes: impl IntoIterator<Item: AsRef<str>>,
     ) -> Result<Self, FieldError> {
-        let tables = Arc::make_mut(&mut self.0);
-        define(&mut tables.common, name, scopes)?;
+        define(&mut self.tables().common, name, scopes)?;
         Ok(self)
     }
 
@@ -134,19 +133,21 @@ impl Roles {
             let rule = "must be 1 to 128 visible ASCII characters";
             return Err(FieldError::new("owner", owner, rule));
         }
-        let tables = Arc::make_mut(&mut self.0);
-        define(tables.owned.entry(owner.into()).or_default(), name, scopes)?;
+        let table = self.tables().owned.entry(owner.into()).or_default();
+        define(table, name, scopes)?;
         Ok(self)
     }
 
     /// What `role` grants to a key of `owner`; `None` if there is no such role.
     /// Allocates nothing.
     pub fn scopes(&self, owner: &str, role: &RoleName) -> Option<&ScopeSet> {
-        self.0
-            .owned
-            .get(owner)
-            .and_then(|table| table.get(role))
-            .or_else(|| self.0.common.get(role))
+        let tables = self.0.as_ref()?;
+        let own = tables.owned.get(owner).and_then(|table| table.get(role));
+        own.or_else(|| tables.common.get(role))
+    }
+
+    fn tables(&mut self) -> &mut Tables {
+        Arc::make_mut(self.0.get_or_insert_default())
     }
 }
 

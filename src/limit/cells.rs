@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::gcra::Denied;
 use super::quota::{self, Quota, Used};
 use super::rate::RateLimit;
 use super::rule::LimitMode;
@@ -77,11 +78,7 @@ impl LimitCells {
                 }
                 Err(denied) => {
                     self.undo_rates(rates, cost, now, now);
-                    return Err(LimitDenied {
-                        rule: LimitedBy::Rate(cell.place),
-                        retry_after: denied.retry_after,
-                        resets_at: None,
-                    });
+                    return Err(cell.denied(denied));
                 }
             }
         }
@@ -102,7 +99,25 @@ impl LimitCells {
         Ok(Reservation { at: now, cost, window, rates, tightest })
     }
 
+    /// [`LimitCells::take`] and [`LimitCells::state`] in one, for what won't be undone.
+    #[inline]
+    pub(crate) fn spend(
+        &self,
+        now: Timestamp,
+        cost: u32,
+    ) -> Result<Option<LimitState>, LimitDenied> {
+        // Most keys have one rate limit; the way around takes as long again.
+        if let ([cell], None) = (&*self.rates, &self.quota) {
+            return match cell.rule.gcra().take(&cell.tat, now, cost) {
+                Ok(backlog) => Ok(Some(cell.state(backlog))),
+                Err(denied) => Err(cell.denied(denied)),
+            };
+        }
+        self.take(now, cost).map(|taken| self.state(taken))
+    }
+
     /// The limit that had the fewest units left after `taken`; `None` without local limits.
+    #[inline]
     pub fn state(&self, taken: Reservation) -> Option<LimitState> {
         match taken.tightest {
             Tightest::None => None,
@@ -272,6 +287,15 @@ impl RateCell {
         Self { rule: rule.clone(), place, tat }
     }
 
+    fn denied(&self, denied: Denied) -> LimitDenied {
+        LimitDenied {
+            rule: LimitedBy::Rate(self.place),
+            retry_after: denied.retry_after,
+            resets_at: None,
+        }
+    }
+
+    #[inline]
     fn state(&self, backlog: u64) -> LimitState {
         LimitState {
             rule: LimitedBy::Rate(self.place),

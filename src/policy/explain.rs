@@ -118,7 +118,7 @@ impl KeyRecord {
 impl Subject<'_> {
     /// The trace of [`Subject::evaluate`].
     pub(crate) fn explain(&self, trace: &mut Trace, request: &AccessRequest<'_>) {
-        for check in PURE {
+        for &check in PURE {
             let passed = self.check(check, request, trace.at).is_none();
             trace.step(check, passed, || self.rule(check, request));
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::grant::ClientIp;
 use crate::timestamp::Timestamp;
 use crate::token::KeyId;
 
@@ -51,6 +52,8 @@ pub struct UsageDelta {
 /// How long [`Usage`] keeps an hour.
 const KEPT: Duration = Duration::from_secs(31 * 24 * 3_600);
 
+const HOUR: Duration = Duration::from_secs(3_600);
+
 impl Usage {
     /// Adds a delta. Deltas commute, and instants only move forward.
     pub fn add(&mut self, delta: &UsageDelta) {
@@ -89,14 +92,6 @@ impl UsageDelta {
     pub fn last_used_at(&self) -> Option<Timestamp> {
         self.slots.iter().filter_map(|slot| slot.last_used_at).max()
     }
-
-    fn empty(key: KeyId) -> Self {
-        Self { key, hour: Timestamp::MIN, last_address: None, slots: Default::default() }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.slots.iter().all(|slot| slot.uses == 0)
-    }
 }
 
 /// What a use left behind in its cell.
@@ -113,14 +108,23 @@ pub(crate) enum Counted {
 /// Unflushed uses of one key.
 #[derive(Debug)]
 pub(crate) struct UsageCell {
+    key: KeyId,
     owner: u64,
-    pending: Mutex<UsageDelta>,
+    pending: Mutex<Pending>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Pending {
+    /// The hour of the uses, if there are any.
+    hour: Option<Timestamp>,
+    client: ClientIp,
+    slots: [SlotUsage; 2],
 }
 
 impl UsageCell {
     /// A cell of the buffer with the process-unique number `owner`.
     pub(crate) fn new(key: KeyId, owner: u64) -> Self {
-        Self { owner, pending: Mutex::new(UsageDelta::empty(key)) }
+        Self { key, owner, pending: Mutex::default() }
     }
 
     /// The buffer this cell belongs to.
@@ -129,36 +133,34 @@ impl UsageCell {
     }
 
     #[inline]
-    pub(crate) fn count(&self, slot: usize, now: Timestamp, address: Option<IpAddr>) -> Counted {
+    pub(crate) fn count(&self, slot: usize, now: Timestamp, client: &ClientIp) -> Counted {
         let mut pending = self.lock();
-        let hour = now.hour();
-        let counted = if pending.is_empty() {
-            pending.hour = hour;
-            Counted::First
-        } else if pending.hour < hour {
-            let mut next = UsageDelta::empty(pending.key);
-            next.hour = hour;
-            Counted::HourEnded(std::mem::replace(&mut *pending, next))
-        } else {
-            Counted::Again
+        let counted = match pending.hour {
+            Some(hour) if hour.saturating_add(HOUR) > now => Counted::Again,
+            Some(_) => self.ended(&mut pending).map_or(Counted::First, Counted::HourEnded),
+            None => Counted::First,
         };
+        pending.hour.get_or_insert_with(|| now.hour());
         if let Some(slot) = pending.slots.get_mut(slot) {
             slot.uses += 1;
             slot.last_used_at = slot.last_used_at.max(Some(now));
         }
-        pending.last_address = address;
+        pending.client = *client;
         counted
     }
 
     /// Takes what is pending; `None` if there is nothing.
     pub(crate) fn take(&self) -> Option<UsageDelta> {
-        let mut pending = self.lock();
-        let empty = UsageDelta::empty(pending.key);
-        let taken = std::mem::replace(&mut *pending, empty);
-        (!taken.is_empty()).then_some(taken)
+        self.ended(&mut self.lock())
     }
 
-    fn lock(&self) -> MutexGuard<'_, UsageDelta> {
+    #[cold]
+    fn ended(&self, pending: &mut Pending) -> Option<UsageDelta> {
+        let Pending { hour, client, slots } = std::mem::take(pending);
+        Some(UsageDelta { key: self.key, hour: hour?, last_address: client.address(), slots })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pending> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,8 +1,7 @@
 use super::SchemePrefix;
 use crate::mac::{
-    HmacKey, Label, Pepper, PepperId, PepperState, SealMac, Tag, derive, derive_seal, tag_message,
+    HmacKey, Label, Pepper, PepperId, PepperState, SealMac, Tag, TagBlock, derive, derive_seal,
 };
-use crate::token::KeyId;
 
 /// Everything derived from one pepper, ready to use.
 pub(crate) struct PepperKeys {
@@ -43,8 +42,8 @@ impl PepperKeys {
 
     /// The tag of a native secret under the scheme's prefix number `prefix`.
     #[inline]
-    pub(crate) fn auth(&self, prefix: usize, id: KeyId, secret: &[u8; 43]) -> Option<Tag> {
-        Some(self.auth.get(prefix)?.tag(&tag_message(id.as_bytes(), secret)))
+    pub(crate) fn auth(&self, prefix: usize, block: &TagBlock) -> Option<Tag> {
+        Some(self.auth.get(prefix)?.tag_of(block))
     }
 
     /// The tag of an imported digest.

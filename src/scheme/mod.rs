@@ -238,7 +238,7 @@ impl KeyScheme {
     }
 
     pub(crate) fn prefix_at(&self, prefix: &[u8]) -> Option<usize> {
-        self.prefixes().iter().position(|known| known.prefix.as_str().as_bytes() == prefix)
+        self.prefixes().iter().position(|known| known.prefix.as_bytes() == prefix)
     }
 
     /// The prefix a new key gets.

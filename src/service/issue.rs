@@ -4,6 +4,7 @@ use super::issued::IssuedKey;
 use super::{KeyService, ManageError, another_key};
 use crate::error::{FieldError, StoreError, StoreErrorKind};
 use crate::limit::LimitRules;
+use crate::mac::TagBlock;
 use crate::policy::Actor;
 use crate::record::{
     Action, Body, Encoding, IdempotencyMark, KeyRecord, NewKey, Reason, Slot, State, ValidNewKey,
@@ -130,7 +131,10 @@ impl KeyService {
         let scheme = &self.0.scheme;
         let prefix = scheme.prefix_at(body.prefix.as_str().as_bytes());
         let made = scheme.current().zip(prefix).and_then(|(keys, prefix)| {
-            Some((keys.id, keys.auth(prefix, body.id, secret.as_bytes())?))
+            Some((
+                keys.id,
+                keys.auth(prefix, &TagBlock::new(body.id.as_bytes(), secret.as_bytes()))?,
+            ))
         });
         let (pepper, tag) = made.ok_or_else(|| {
             let rule = "must be one of the scheme's: add it as a retired prefix";

@@ -117,10 +117,10 @@ impl KeyService {
     }
 
     /// The roles, if the record holds any: most don't, and need no lock.
-    fn roles_for(&self, record: Option<&KeyRecord>) -> Roles {
-        let holds =
-            |record: &KeyRecord| record.body().is_some_and(|body| !body.grants.roles.is_empty());
-        if record.is_some_and(holds) { self.roles() } else { Roles::none() }
+    #[inline]
+    fn roles_for(&self, record: &KeyRecord) -> Roles {
+        let holds = record.body().is_some_and(|body| !body.grants.roles.is_empty());
+        if holds { self.roles() } else { Roles::none() }
     }
 
     fn permit(&self, actor: &Actor, permission: &'static str) -> Result<(), ManageError> {

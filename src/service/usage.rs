@@ -1,10 +1,10 @@
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::{KeyService, ManageError};
 use crate::error::StoreError;
+use crate::grant::ClientIp;
 use crate::policy::Actor;
 use crate::record::{Counted, KeyRecord, Usage, UsageCell, UsageDelta};
 use crate::timestamp::Timestamp;
@@ -40,13 +40,7 @@ impl UsageBuffer {
 
     /// Counts one use. The record's handle remembers the cell.
     #[inline]
-    pub(super) fn count(
-        &self,
-        record: &KeyRecord,
-        slot: usize,
-        now: Timestamp,
-        client: Option<IpAddr>,
-    ) {
+    pub(super) fn count(&self, record: &KeyRecord, slot: usize, now: Timestamp, client: &ClientIp) {
         match record.usage_cell().get() {
             Some(cell) if cell.owner() == self.id => self.count_in(cell, slot, now, client),
             _ => self.count_in(&self.cell(record), slot, now, client),
@@ -54,7 +48,7 @@ impl UsageBuffer {
     }
 
     #[inline]
-    fn count_in(&self, cell: &Arc<UsageCell>, slot: usize, now: Timestamp, client: Option<IpAddr>) {
+    fn count_in(&self, cell: &Arc<UsageCell>, slot: usize, now: Timestamp, client: &ClientIp) {
         match cell.count(slot, now, client) {
             Counted::Again => {}
             Counted::First => self.put_on_list(cell),

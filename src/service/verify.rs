@@ -4,9 +4,13 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::grant::Roles;
 use crate::limit::{LimitMode, LimitedBy, OnFailure};
 use crate::policy::{AccessRequest, Deny, LimitName};
+use crate::record::KeyRecord;
 use crate::store::{Charge, LimitSubject, SharedLimit, Taken};
 use crate::timestamp::Timestamp;
-use crate::verify::{Authentic, LocalTaken, Verified, VerifyError, refused};
+use crate::token::KeyId;
+use crate::verify::{
+    Authentic, Challenge, CurrentTag, LocalTaken, Rejected, Verified, VerifyError, refused,
+};
 
 impl KeyService {
     /// Verifies a presented key and decides whether it may do what the request wants.
@@ -24,37 +28,144 @@ impl KeyService {
         presented: &str,
         request: &AccessRequest<'_>,
     ) -> Result<Verified, VerifyError> {
-        let (key, result) = match self.0.scheme.begin(presented) {
-            Ok(challenge) => (Some(challenge.key_id()), self.answer(&challenge, request).await),
-            Err(rejected) => (None, Err(rejected.into())),
+        let inner = &*self.0;
+        // An answer that needs no waiting is made where it is wanted: each time it is
+        // handed on costs as much as a check.
+        if let Some(memory) = inner.store.memory() {
+            let challenge = inner.scheme.challenge(presented);
+            let Some(challenge) = &challenge else {
+                return self.rejected(None, Deny::Malformed);
+            };
+            let now = inner.clock.now();
+            let tag = challenge.current_tag();
+            let Some(record) = memory.find(challenge.key_id()) else {
+                challenge.prove_nothing(tag.as_ref());
+                return self.rejected(Some(challenge.key_id()), Deny::UnknownKey);
+            };
+            if !self.has_shared_limits(&record) {
+                return self.decide(challenge, tag.as_ref(), record, request, now);
+            }
+        }
+        // Boxed: what a wait keeps would make every verify's future large.
+        Box::pin(self.answer(presented, request)).await
+    }
+
+    async fn answer(
+        &self,
+        presented: &str,
+        request: &AccessRequest<'_>,
+    ) -> Result<Verified, VerifyError> {
+        let inner = &*self.0;
+        let Some(challenge) = inner.scheme.challenge(presented) else {
+            return self.rejected(None, Deny::Malformed);
         };
+        let id = challenge.key_id();
+        let record = match inner.store.get(id).await {
+            Ok(record) => record,
+            Err(error) => return self.told(id, Err(VerifyError::Unavailable(error))),
+        };
+        let now = inner.clock.now();
+        let tag = challenge.current_tag();
+        let Some(record) = record else {
+            challenge.prove_nothing(tag.as_ref());
+            return self.rejected(Some(id), Deny::UnknownKey);
+        };
+        if self.has_shared_limits(&record) {
+            let result = self.decided_shared(&challenge, tag.as_ref(), record, request, now).await;
+            self.told(id, result)
+        } else {
+            self.decide(&challenge, tag.as_ref(), record, request, now)
+        }
+    }
+
+    /// A refusal without a record.
+    #[inline]
+    fn rejected(&self, key: Option<KeyId>, deny: Deny) -> Result<Verified, VerifyError> {
         if let Some(observer) = &self.0.observer {
-            observer.verified(&Outcome { key, result: result.as_ref() });
+            let result = Err(&Rejected::new(deny).into());
+            observer.verified(&Outcome { key, result });
+        }
+        Err(VerifyError::Rejected(Rejected::new(deny)))
+    }
+
+    fn told(
+        &self,
+        id: KeyId,
+        result: Result<Verified, VerifyError>,
+    ) -> Result<Verified, VerifyError> {
+        if let Some(observer) = &self.0.observer {
+            observer.verified(&Outcome { key: Some(id), result: result.as_ref() });
         }
         result
     }
 
-    #[inline]
-    async fn answer(
+    fn decide(
         &self,
-        challenge: &crate::verify::Challenge<'_>,
+        challenge: &Challenge<'_>,
+        tag: Option<&CurrentTag>,
+        record: KeyRecord,
         request: &AccessRequest<'_>,
+        now: Timestamp,
     ) -> Result<Verified, VerifyError> {
-        let inner = &*self.0;
-        let record = inner.store.get(challenge.key_id()).await.map_err(VerifyError::Unavailable)?;
-        let now = inner.clock.now();
-        let roles = self.roles_for(record.as_ref());
-        let authentic = challenge.decide(record.as_ref(), request, &roles, now)?;
-        let taken = authentic.take(&inner.limits, request.cost, &roles, now)?;
-        let limit = taken.state();
-        if authentic.body.grants.limits.has_shared() || inner.limits.owner_rules().has_shared() {
-            self.take_shared(&authentic, taken, request.cost, &roles, now).await?;
+        if self.0.observer.is_some() {
+            let result = self.decided(challenge, tag, record, request, now);
+            return self.told(challenge.key_id(), result);
         }
-        if challenge.is_outdated(&authentic) {
-            inner.upkeep.queue(challenge, &authentic);
+        self.decided(challenge, tag, record, request, now)
+    }
+
+    #[inline]
+    fn has_shared_limits(&self, record: &KeyRecord) -> bool {
+        self.0.limits.owner_rules().has_shared()
+            || record.body().is_some_and(|body| body.grants.limits.has_shared())
+    }
+
+    #[inline]
+    fn decided(
+        &self,
+        challenge: &Challenge<'_>,
+        tag: Option<&CurrentTag>,
+        record: KeyRecord,
+        request: &AccessRequest<'_>,
+        now: Timestamp,
+    ) -> Result<Verified, VerifyError> {
+        let roles = self.roles_for(&record);
+        let authentic = challenge.decide(tag, &record, request, &roles, now)?;
+        let limit = authentic.spend(&self.0.limits, request.cost, &roles, now)?;
+        let slot = authentic.slot;
+        self.count(challenge, &authentic, request, now);
+        Ok(Verified::new(record, slot, roles, request, now, limit))
+    }
+
+    async fn decided_shared(
+        &self,
+        challenge: &Challenge<'_>,
+        tag: Option<&CurrentTag>,
+        record: KeyRecord,
+        request: &AccessRequest<'_>,
+        now: Timestamp,
+    ) -> Result<Verified, VerifyError> {
+        let roles = self.roles_for(&record);
+        let authentic = challenge.decide(tag, &record, request, &roles, now)?;
+        let taken = authentic.take(&self.0.limits, request.cost, &roles, now)?;
+        let (slot, limit) = (authentic.slot, taken.state());
+        self.take_shared(&authentic, taken, request.cost, &roles, now).await?;
+        self.count(challenge, &authentic, request, now);
+        Ok(Verified::new(record, slot, roles, request, now, limit))
+    }
+
+    #[inline]
+    fn count(
+        &self,
+        challenge: &Challenge<'_>,
+        authentic: &Authentic<'_>,
+        request: &AccessRequest<'_>,
+        now: Timestamp,
+    ) {
+        if challenge.is_outdated(authentic) {
+            self.0.upkeep.queue(challenge, authentic);
         }
-        inner.usage.count(authentic.record, authentic.slot, now, request.client.address());
-        Ok(authentic.verified(request, &roles, now, limit))
+        self.0.usage.count(authentic.record, authentic.slot, now, &request.client);
     }
 
     /// Takes the limits that are counted in the shared store, in one call; gives the

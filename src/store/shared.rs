@@ -47,6 +47,15 @@ impl<S: KeyStore + UsageStore + Clone> From<S> for SharedKeyStore {
 }
 
 impl SharedKeyStore {
+    /// The store in memory, if it is that: it never waits.
+    #[inline]
+    pub(crate) fn memory(&self) -> Option<&MemoryStore> {
+        match &self.0 {
+            Kind::Memory(memory) => Some(memory),
+            Kind::Other(_) => None,
+        }
+    }
+
     /// As [`KeyStore::get`].
     ///
     /// # Errors

@@ -14,18 +14,27 @@ pub(crate) const fn to_ascii(digit: u8) -> u8 {
     digit.wrapping_add(b'0' + upper + lower)
 }
 
+/// The digit of a base62 character; of any other byte, some number below 256.
+pub(crate) const fn from_ascii(character: u8) -> u8 {
+    let upper = at_least(character, b'A') & (b'A' - b'9' - 1);
+    let lower = at_least(character, b'a') & (b'a' - b'Z' - 1);
+    character.wrapping_sub(b'0' + upper + lower)
+}
+
 /// Whether all 49 characters of secret and check are base62.
 ///
 /// Words of eight bytes, all of them whatever is found: the time is constant.
+#[inline]
 pub(crate) fn all_base62(field: &[u8; 49]) -> bool {
-    let (words, _) = field.as_chunks::<8>();
-    let last = field.last_chunk::<8>();
-    words
-        .iter()
-        .chain(last)
-        .map(|word| base62_bytes(u64::from_le_bytes(*word)))
-        .fold(TOP, |all, word| all & word)
-        == TOP
+    let (words, rest) = field.as_chunks::<8>();
+    let mut all = TOP;
+    for word in words {
+        all &= base62_bytes(u64::from_le_bytes(*word));
+    }
+    for byte in rest {
+        all &= base62_bytes(u64::from(*byte) * ONES);
+    }
+    all == TOP
 }
 
 /// 0xff if `value >= bound`, else 0; both below 128.
@@ -57,6 +66,7 @@ mod tests {
     fn digits_map_to_the_alphabet_in_order() {
         let alphabet: Vec<u8> = (b'0'..=b'9').chain(b'A'..=b'Z').chain(b'a'..=b'z').collect();
         assert_eq!((0..62).map(to_ascii).collect::<Vec<_>>(), alphabet);
+        assert!(alphabet.into_iter().map(from_ascii).eq(0..62));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The six characters at the end of a token: error detection, never security.
 
-use super::base62::to_ascii;
+use super::base62::{from_ascii, to_ascii};
 
 /// Characters of the checksum: 62^6 exceeds 2^32, 62^5 does not.
 pub(crate) const CHECK_LEN: usize = 6;
@@ -17,6 +17,21 @@ pub(crate) const CHECK_LEN: usize = 6;
 /// whole 16-byte blocks and reads a table only for the remainder, here the
 /// public head. Elsewhere it falls back to a table.
 pub(crate) fn checksum(body: &[u8]) -> [u8; CHECK_LEN] {
+    base62(crc32(body))
+}
+
+/// Whether `check`, all of it base62, is the checksum of `body`.
+///
+/// Six products instead of the six divisions, each waiting for the one before, that
+/// making the text would take.
+#[inline]
+pub(crate) fn has_checksum(body: &[u8], check: [u8; CHECK_LEN]) -> bool {
+    let value = check.iter().fold(0, |value, byte| value * 62 + u64::from(from_ascii(*byte)));
+    value == u64::from(crc32(body))
+}
+
+#[inline]
+fn crc32(body: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     match body.split_last_chunk::<64>() {
         Some((head, tail)) => {
@@ -25,7 +40,7 @@ pub(crate) fn checksum(body: &[u8]) -> [u8; CHECK_LEN] {
         }
         None => crc.update(body),
     }
-    base62(crc.finalize())
+    crc.finalize()
 }
 
 fn base62(mut value: u32) -> [u8; CHECK_LEN] {

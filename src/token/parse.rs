@@ -1,7 +1,7 @@
 //! Reading a token from the right, by position.
 
 use super::base62::all_base62;
-use super::{CHECK_LEN, ID_LEN, KeyId, SECRET_LEN, TAIL_LEN, VERSION, checksum};
+use super::{CHECK_LEN, ID_LEN, KeyId, SECRET_LEN, TAIL_LEN, VERSION, has_checksum};
 
 /// The URI scheme a token may be written with (RFC 8959), lower case.
 const SECRET_TOKEN: &[u8] = b"secret-token:";
@@ -43,6 +43,7 @@ pub(crate) enum Malformed {
 /// # Errors
 ///
 /// The first rule broken.
+#[inline]
 pub(crate) fn parse<P>(
     token: &str,
     known: impl FnOnce(&[u8]) -> Option<P>,
@@ -65,7 +66,7 @@ pub(crate) fn parse<P>(
         return Err(Malformed::Character);
     }
     let (body, check) = split::<CHECK_LEN>(token)?;
-    if checksum(body) != *check {
+    if !has_checksum(body, *check) {
         return Err(Malformed::Checksum);
     }
     let secret = field.first_chunk().ok_or(Malformed::Length)?;

@@ -5,11 +5,11 @@ use super::seal::SealVerdict;
 use super::verified::Verified;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::grant::Roles;
-use crate::limit::{LimitCells, LocalLimits, Reservation};
-use crate::mac::{PepperId, Tag, equal};
+use crate::limit::{LimitCells, LimitState, LocalLimits, Reservation};
+use crate::mac::{PepperId, Tag, TagBlock, equal};
 use crate::policy::{AccessRequest, Decision, Deny, LimitName, Subject};
 use crate::record::{Body, KeyRecord, Slot};
-use crate::scheme::{DigestBytes, ImportFamily, KeyScheme};
+use crate::scheme::{DigestBytes, ImportFamily, KeyScheme, PepperKeys};
 use crate::timestamp::Timestamp;
 use crate::token::{self, KeyId, slot_of};
 
@@ -40,7 +40,13 @@ pub struct Challenge<'a> {
 
 enum Presented<'a> {
     Imported { family: usize, digest: DigestBytes },
-    Native { prefix: usize, secret: &'a [u8; 43] },
+    Native { prefix: usize, secret: &'a [u8; 43], block: TagBlock },
+}
+
+/// The tag of what was presented, under the current pepper.
+pub(crate) struct CurrentTag {
+    pepper: PepperId,
+    tag: Tag,
 }
 
 /// A record whose secret the caller has proven to hold.
@@ -68,16 +74,29 @@ impl KeyScheme {
     ///
     /// A string that can't be one of this scheme's keys.
     pub fn begin<'a>(&'a self, presented: &'a str) -> Result<Challenge<'a>, Rejected> {
+        self.challenge(presented).ok_or(Rejected::new(Deny::Malformed))
+    }
+
+    /// [`KeyScheme::begin`] for those who say themselves what `None` is: a whole error
+    /// that is handed on costs more than the check that found it.
+    #[inline]
+    pub(crate) fn challenge<'a>(&'a self, presented: &'a str) -> Option<Challenge<'a>> {
         match token::parse(presented, |prefix| self.prefix_at(prefix)) {
-            Ok(token) => Ok(Challenge {
+            Ok(token) => Some(Challenge {
                 scheme: self,
                 id: token.id,
-                presented: Presented::Native { prefix: token.prefix, secret: token.secret },
+                presented: Presented::Native {
+                    prefix: token.prefix,
+                    secret: token.secret,
+                    block: TagBlock::new(token.id.as_bytes(), token.secret),
+                },
             }),
-            Err(_) => self.begin_imported(presented).ok_or(Rejected::new(Deny::Malformed)),
+            Err(_) if self.families().is_empty() => None,
+            Err(_) => self.begin_imported(presented),
         }
     }
 
+    #[cold]
     fn begin_imported<'a>(&'a self, presented: &str) -> Option<Challenge<'a>> {
         self.families().iter().enumerate().find_map(|(family, rules)| {
             let digest = rules.digest(presented)?;
@@ -112,26 +131,47 @@ impl Challenge<'_> {
         limits: &LocalLimits,
         now: Timestamp,
     ) -> Result<Verified, VerifyError> {
-        let authentic = self.decide(record, request, roles, now)?;
+        let tag = self.current_tag();
+        let Some(record) = record else {
+            self.prove_nothing(tag.as_ref());
+            return Err(Rejected::new(Deny::UnknownKey).into());
+        };
+        let authentic = self.decide(tag.as_ref(), record, request, roles, now)?;
         if authentic.body.grants.limits.has_shared() || limits.owner_rules().has_shared() {
             return Err(unavailable(
                 StoreErrorKind::Other,
                 "this key has limits in a shared store, which only the service can ask",
             ));
         }
-        let taken = authentic.take(limits, request.cost, roles, now)?;
-        Ok(authentic.verified(request, roles, now, taken.state()))
+        let limit = authentic.spend(limits, request.cost, roles, now)?;
+        Ok(authentic.verified(request, roles, now, limit))
+    }
+
+    /// The one expensive step, which needs no record.
+    #[inline]
+    pub(crate) fn current_tag(&self) -> Option<CurrentTag> {
+        let keys = self.scheme.current()?;
+        Some(CurrentTag { pepper: keys.id, tag: self.tag(keys)? })
+    }
+
+    /// The comparison of a proof, for an answer without one that takes as long.
+    pub(crate) fn prove_nothing(&self, tag: Option<&CurrentTag>) {
+        if let Some(CurrentTag { tag, .. }) = tag {
+            let _ = std::hint::black_box(equal(tag, &DUMMY));
+        }
     }
 
     /// Every check but the limits.
+    #[inline]
     pub(crate) fn decide<'r>(
         &self,
-        record: Option<&'r KeyRecord>,
+        tag: Option<&CurrentTag>,
+        record: &'r KeyRecord,
         request: &AccessRequest<'_>,
         roles: &Roles,
         now: Timestamp,
     ) -> Result<Authentic<'r>, VerifyError> {
-        let authentic = self.authenticate(record, now)?;
+        let authentic = self.authenticate(tag, record, now)?;
         let Authentic { record, body, slot } = authentic;
         match (Subject { body, slot: Some(slot), roles }).evaluate(request, now) {
             Decision::Allow => Ok(authentic),
@@ -139,15 +179,13 @@ impl Challenge<'_> {
         }
     }
 
+    #[inline]
     fn authenticate<'r>(
         &self,
-        record: Option<&'r KeyRecord>,
+        tag: Option<&CurrentTag>,
+        record: &'r KeyRecord,
         now: Timestamp,
     ) -> Result<Authentic<'r>, VerifyError> {
-        let Some(record) = record else {
-            self.prove_nothing();
-            return Err(Rejected::new(Deny::UnknownKey).into());
-        };
         if record.id() != self.id {
             return Err(unavailable(
                 StoreErrorKind::Corrupt,
@@ -165,12 +203,20 @@ impl Challenge<'_> {
             .and_then(Option::as_ref)
             .filter(|credential| self.fits(body, credential))
         else {
-            self.prove_nothing();
+            self.prove_nothing(tag);
             return wrong(Deny::WrongSecret);
         };
-        let Some(tag) = self.tag(credential.pepper) else {
+        let older;
+        let proof = match tag {
+            Some(current) if current.pepper == credential.pepper => Some(&current.tag),
+            _ => {
+                older = self.scheme.keys(credential.pepper).and_then(|keys| self.tag(keys));
+                older.as_ref()
+            }
+        };
+        let Some(proof) = proof else {
             if body.has_ended(credential, now) && self.scheme.prove(record).is_ok() {
-                self.prove_nothing();
+                self.prove_nothing(tag);
                 return wrong(Deny::WrongSecret);
             }
             return Err(unavailable(
@@ -178,7 +224,7 @@ impl Challenge<'_> {
                 "the key's pepper is not in the ring",
             ));
         };
-        if !bool::from(equal(&tag, &credential.tag)) {
+        if !bool::from(equal(proof, &credential.tag)) {
             return wrong(Deny::WrongSecret);
         }
         match self.scheme.prove(record) {
@@ -210,12 +256,13 @@ impl Challenge<'_> {
             id: self.id,
             slot: authentic.slot,
             old: credential.tag,
-            new: self.tag(current.id)?,
+            new: self.tag(current)?,
             pepper: current.id,
         })
     }
 
     /// Imported secrets always sit in slot 0; native ones say their slot by parity.
+    #[inline]
     fn slot(&self) -> usize {
         match self.presented {
             Presented::Imported { .. } => 0,
@@ -224,6 +271,7 @@ impl Challenge<'_> {
     }
 
     /// Whether the slot holds the kind of secret that was presented.
+    #[inline]
     fn fits(&self, body: &Body, slot: &Slot) -> bool {
         match self.presented {
             Presented::Imported { family, .. } => {
@@ -237,18 +285,11 @@ impl Challenge<'_> {
         }
     }
 
-    fn tag(&self, pepper: PepperId) -> Option<Tag> {
-        let keys = self.scheme.keys(pepper)?;
+    #[inline]
+    fn tag(&self, keys: &PepperKeys) -> Option<Tag> {
         match &self.presented {
             Presented::Imported { digest, .. } => Some(keys.import(digest.as_slice())),
-            Presented::Native { prefix, secret } => keys.auth(*prefix, self.id, secret),
-        }
-    }
-
-    /// The work of a proof, for an answer that takes as long as one.
-    fn prove_nothing(&self) {
-        if let Some(tag) = self.scheme.current().and_then(|keys| self.tag(keys.id)) {
-            let _ = std::hint::black_box(equal(&tag, &DUMMY));
+            Presented::Native { prefix, block, .. } => keys.auth(*prefix, block),
         }
     }
 
@@ -268,6 +309,30 @@ impl<'r> Authentic<'r> {
     /// The tag that the secret was proven with.
     pub(crate) fn tag(&self) -> Option<Tag> {
         self.body.slots.get(self.slot).and_then(Option::as_ref).map(|slot| slot.tag)
+    }
+
+    /// Takes the local limits for good, and tells how the key's tightest stands.
+    #[inline]
+    pub(crate) fn spend(
+        &self,
+        limits: &LocalLimits,
+        cost: u32,
+        roles: &Roles,
+        now: Timestamp,
+    ) -> Result<Option<LimitState>, VerifyError> {
+        if limits.owner_rules().has_local() {
+            return Ok(self.take(limits, cost, roles, now)?.state());
+        }
+        if !self.body.grants.limits.has_local() {
+            return Ok(None);
+        }
+        match self.cells(limits, now).get().spend(now, cost) {
+            Ok(state) => Ok(state),
+            Err(denied) => {
+                let deny = limit_deny(denied, LimitName::Key);
+                Err(refused(deny, Some(self.record), roles, now))
+            }
+        }
     }
 
     /// Takes the local limits, the owner's too: all of them or none.
@@ -306,12 +371,13 @@ impl<'r> Authentic<'r> {
         request: &AccessRequest<'_>,
         roles: &Roles,
         now: Timestamp,
-        limit: Option<crate::limit::LimitState>,
+        limit: Option<LimitState>,
     ) -> Verified {
         Verified::new(self.record.clone(), self.slot, roles.clone(), request, now, limit)
     }
 
     /// The key's counters, remembered in the record's handle after the first use.
+    #[inline]
     fn cells(&self, limits: &LocalLimits, now: Timestamp) -> Cells<'r> {
         let made = || {
             let cells = limits.cells(*self.record.id().as_bytes(), &self.body.grants.limits, now);
@@ -354,7 +420,7 @@ impl LocalTaken<'_> {
     }
 
     /// The key's own tightest limit.
-    pub(crate) fn state(&self) -> Option<crate::limit::LimitState> {
+    pub(crate) fn state(&self) -> Option<LimitState> {
         self.key.as_ref().and_then(|(cells, reservation)| cells.get().state(*reservation))
     }
 }

@@ -33,7 +33,8 @@ pub struct Verified {
 }
 
 impl Verified {
-    pub(super) fn new(
+    #[inline]
+    pub(crate) fn new(
         record: KeyRecord,
         slot: usize,
         roles: Roles,
