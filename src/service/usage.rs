@@ -83,7 +83,12 @@ impl UsageBuffer {
 
     /// Everything that waits, taken out.
     fn take(&self) -> Vec<UsageDelta> {
-        let Waiting { cells, mut deltas } = std::mem::take(&mut *self.waiting());
+        let mut waiting = self.waiting();
+        // With as much room as was needed this time, so that no use has to make it.
+        let room = Vec::with_capacity(waiting.cells.len());
+        let cells = std::mem::replace(&mut waiting.cells, room);
+        let mut deltas = std::mem::take(&mut waiting.deltas);
+        drop(waiting);
         deltas.extend(cells.iter().filter_map(|cell| cell.take()));
         deltas
     }
