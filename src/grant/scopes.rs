@@ -39,6 +39,7 @@ impl<'a> From<&'a str> for Scopes<'a> {
 
 impl<'a> Scopes<'a> {
     /// Whether the requirement is met, given which scopes are granted. Allocates nothing.
+    #[inline]
     pub fn satisfied_by(&self, granted: &mut dyn FnMut(&str) -> bool) -> bool {
         match self {
             Self::All(scopes) => !scopes.is_empty() && scopes.iter().all(|scope| granted(scope)),

@@ -30,6 +30,8 @@ pub(super) const MOST_RATE_LIMITS: usize = 8;
 pub struct LimitRules {
     rates: Box<[RateLimit]>,
     quota: Option<Quota>,
+    has_local: bool,
+    has_shared: bool,
 }
 
 impl LimitRules {
@@ -55,8 +57,10 @@ impl LimitRules {
             }
         }
         if errors.is_empty() {
-            let rates = rates.into();
-            Ok(Self { rates, quota })
+            let modes = || rates.iter().map(RateLimit::mode).chain(quota.iter().map(Quota::mode));
+            let has_local = modes().any(|mode| mode == LimitMode::Local);
+            let has_shared = modes().any(|mode| mode != LimitMode::Local);
+            Ok(Self { rates: rates.into(), quota, has_local, has_shared })
         } else {
             Err(errors)
         }
@@ -79,17 +83,12 @@ impl LimitRules {
 
     /// Whether any limit is counted in this process.
     pub fn has_local(&self) -> bool {
-        self.modes().any(|mode| mode == LimitMode::Local)
+        self.has_local
     }
 
     /// Whether any limit is counted in the shared store.
     pub fn has_shared(&self) -> bool {
-        self.modes().any(|mode| mode != LimitMode::Local)
-    }
-
-    fn modes(&self) -> impl Iterator<Item = LimitMode> {
-        let rates = self.rates.iter().map(RateLimit::mode);
-        rates.chain(self.quota.iter().map(Quota::mode))
+        self.has_shared
     }
 }
 

@@ -15,7 +15,7 @@ use crate::error::FieldError;
 use crate::grant::Environment;
 use crate::leak::{self, Found};
 use crate::mac::{PepperId, PepperRing, PepperState};
-use crate::token::{KeyId, Prefix};
+use crate::token::{ChecksumHead, KeyId, Prefix};
 
 /// How a host's keys look and what proves them.
 ///
@@ -47,6 +47,8 @@ struct Inner {
     config: Config,
     /// The current pepper's first.
     keys: Vec<PepperKeys>,
+    /// Of each prefix.
+    heads: Vec<ChecksumHead>,
 }
 
 #[derive(Clone)]
@@ -241,6 +243,13 @@ impl KeyScheme {
         self.prefixes().iter().position(|known| known.prefix.as_bytes() == prefix)
     }
 
+    /// The number of a prefix, and what its keys' checksums start from.
+    #[inline]
+    pub(crate) fn head_at(&self, prefix: &[u8]) -> Option<(usize, &ChecksumHead)> {
+        let at = self.prefix_at(prefix)?;
+        Some((at, self.0.heads.get(at)?))
+    }
+
     /// The prefix a new key gets.
     pub(crate) fn choose(
         &self,
@@ -278,8 +287,11 @@ impl KeyScheme {
             .map(|(pepper, state)| PepperKeys::new(pepper, state, &config.realm, &config.prefixes))
             .collect();
         keys.sort_by_key(|keys| keys.state != PepperState::Current);
+        let prefixes = config.prefixes.iter();
+        let heads =
+            prefixes.map(|known| ChecksumHead::of_prefix(known.prefix.as_bytes())).collect();
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::new(Inner { number, config, keys }))
+        Self(Arc::new(Inner { number, config, keys, heads }))
     }
 }
 

@@ -37,8 +37,9 @@ impl KeyService {
                 return self.rejected(None, Deny::Malformed);
             };
             let now = inner.clock.now();
+            let found = memory.find(challenge.key_id());
             let tag = challenge.current_tag();
-            let Some(record) = memory.find(challenge.key_id()) else {
+            let Some(record) = found else {
                 challenge.prove_nothing(tag.as_ref());
                 return self.rejected(Some(challenge.key_id()), Deny::UnknownKey);
             };

@@ -1,14 +1,17 @@
 //! The six characters at the end of a token: error detection, never security.
 
+use super::TAIL_LEN;
 use super::base62::{from_ascii, to_ascii};
 
 /// Characters of the checksum: 62^6 exceeds 2^32, 62^5 does not.
 pub(crate) const CHECK_LEN: usize = 6;
 
+/// The bytes of the body that are hashed as one piece: the secret is among them.
+const PIECE: usize = 64;
+
 /// CRC-32 (ISO-HDLC, as in zlib) of `body`, in base62, left-padded with `0`.
 ///
-/// `body` is every byte before the checksum. It has one spelling: verify by
-/// computing it again and comparing.
+/// `body` is every byte before the checksum. It has one spelling.
 ///
 /// # Security
 ///
@@ -17,30 +20,40 @@ pub(crate) const CHECK_LEN: usize = 6;
 /// whole 16-byte blocks and reads a table only for the remainder, here the
 /// public head. Elsewhere it falls back to a table.
 pub(crate) fn checksum(body: &[u8]) -> [u8; CHECK_LEN] {
-    base62(crc32(body))
+    let (head, piece) = body.split_at(body.len().saturating_sub(PIECE));
+    let mut crc = ChecksumHead::new(head).0;
+    crc.update(piece);
+    base62(crc.finalize())
 }
 
-/// Whether `check`, all of it base62, is the checksum of `body`.
-///
-/// Six products instead of the six divisions, each waiting for the one before, that
-/// making the text would take.
-#[inline]
-pub(crate) fn has_checksum(body: &[u8], check: [u8; CHECK_LEN]) -> bool {
-    let value = check.iter().fold(0, |value, byte| value * 62 + u64::from(from_ascii(*byte)));
-    value == u64::from(crc32(body))
-}
+/// The checksum so far, after the public head that comes before the last 64 bytes.
+#[derive(Clone)]
+pub(crate) struct ChecksumHead(crc32fast::Hasher);
 
-#[inline]
-fn crc32(body: &[u8]) -> u32 {
-    let mut crc = crc32fast::Hasher::new();
-    match body.split_last_chunk::<64>() {
-        Some((head, tail)) => {
-            crc.update(head);
-            crc.update(tail);
-        }
-        None => crc.update(body),
+impl ChecksumHead {
+    /// That of keys with this prefix.
+    pub(crate) fn of_prefix(prefix: &[u8]) -> Self {
+        let shared = PIECE - (TAIL_LEN - CHECK_LEN);
+        Self::new(prefix.get(..prefix.len().saturating_sub(shared)).unwrap_or_default())
     }
-    crc.finalize()
+
+    fn new(head: &[u8]) -> Self {
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(head);
+        Self(crc)
+    }
+
+    /// Whether `check`, all of it base62, is the checksum of a body that ends in `piece`.
+    ///
+    /// To read six digits takes less than to write them: that is six divisions, each
+    /// waiting for the one before.
+    #[inline]
+    pub(crate) fn fits(&self, piece: &[u8; PIECE], check: [u8; CHECK_LEN]) -> bool {
+        let mut crc = self.0.clone();
+        crc.update(piece);
+        check.iter().fold(0, |value, digit| value * 62 + u64::from(from_ascii(*digit)))
+            == u64::from(crc.finalize())
+    }
 }
 
 fn base62(mut value: u32) -> [u8; CHECK_LEN] {

@@ -23,7 +23,7 @@ pub use prefix::Prefix;
 pub use secret::ApiKey;
 
 pub(crate) use base62::all_base62;
-pub(crate) use checksum::{CHECK_LEN, checksum, has_checksum};
+pub(crate) use checksum::{CHECK_LEN, ChecksumHead, checksum};
 pub(crate) use generate::generate;
 pub(crate) use id::ID_LEN;
 pub(crate) use parse::parse;

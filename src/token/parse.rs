@@ -1,7 +1,7 @@
 //! Reading a token from the right, by position.
 
 use super::base62::all_base62;
-use super::{CHECK_LEN, ID_LEN, KeyId, SECRET_LEN, TAIL_LEN, VERSION, has_checksum};
+use super::{CHECK_LEN, ChecksumHead, ID_LEN, KeyId, SECRET_LEN, TAIL_LEN, VERSION};
 
 /// The URI scheme a token may be written with (RFC 8959), lower case.
 const SECRET_TOKEN: &[u8] = b"secret-token:";
@@ -44,10 +44,10 @@ pub(crate) enum Malformed {
 ///
 /// The first rule broken.
 #[inline]
-pub(crate) fn parse<P>(
-    token: &str,
-    known: impl FnOnce(&[u8]) -> Option<P>,
-) -> Result<Parsed<'_, P>, Malformed> {
+pub(crate) fn parse<'t, 'h, P>(
+    token: &'t str,
+    known: impl FnOnce(&[u8]) -> Option<(P, &'h ChecksumHead)>,
+) -> Result<Parsed<'t, P>, Malformed> {
     let token = token.as_bytes();
     let token = token.strip_prefix(SECRET_TOKEN).unwrap_or(token);
     if !(MIN_LEN..=MAX_LEN).contains(&token.len()) {
@@ -60,13 +60,14 @@ pub(crate) fn parse<P>(
     if (before, after) != (&[b'_', VERSION], &b'_') {
         return Err(Malformed::Separator);
     }
-    let prefix = known(prefix).ok_or(Malformed::UnknownPrefix)?;
+    let (prefix, head) = known(prefix).ok_or(Malformed::UnknownPrefix)?;
     let id = KeyId::decode(id).ok_or(Malformed::Id)?;
     if !all_base62(field) {
         return Err(Malformed::Character);
     }
     let (body, check) = split::<CHECK_LEN>(token)?;
-    if !has_checksum(body, *check) {
+    let (_, piece) = split(body)?;
+    if !head.fits(piece, *check) {
         return Err(Malformed::Checksum);
     }
     let secret = field.first_chunk().ok_or(Malformed::Length)?;

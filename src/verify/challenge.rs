@@ -81,7 +81,7 @@ impl KeyScheme {
     /// that is handed on costs more than the check that found it.
     #[inline]
     pub(crate) fn challenge<'a>(&'a self, presented: &'a str) -> Option<Challenge<'a>> {
-        match token::parse(presented, |prefix| self.prefix_at(prefix)) {
+        match token::parse(presented, |prefix| self.head_at(prefix)) {
             Ok(token) => Some(Challenge {
                 scheme: self,
                 id: token.id,

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::token::{KeyId, Prefix, display_hint, parse, slot_of};
+use super::parse;
+use crate::token::{KeyId, Prefix, display_hint, slot_of};
 
 #[derive(Debug, Serialize, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]

@@ -13,11 +13,13 @@ mod scanners;
 mod secrecy;
 mod typing_errors;
 
+use std::cell::OnceCell;
 use std::convert::Infallible;
 
 use rand_core::{TryCryptoRng, TryRng};
 
-use super::{ApiKey, KeyId, Prefix, assemble, generate};
+use super::parse::{Malformed, Parsed};
+use super::{ApiKey, ChecksumHead, KeyId, Prefix, assemble, generate};
 
 /// The factor on test sizes: `KEYWARD_TEST_SCALE`, else 1.
 pub(crate) fn scale() -> usize {
@@ -72,6 +74,17 @@ fn new_key(rng: &mut SplitMix, prefix: &str) -> ApiKey {
     let (random, secret) = generate(rng, slot).unwrap();
     let id = KeyId::from_parts(random, rng.next() as u32);
     assemble(&Prefix::new(prefix).unwrap(), id, &secret)
+}
+
+/// `parse`, told only which prefixes are known.
+pub(crate) fn parse<P>(
+    token: &str,
+    known: impl FnOnce(&[u8]) -> Option<P>,
+) -> Result<Parsed<'_, P>, Malformed> {
+    let head = OnceCell::new();
+    super::parse(token, |prefix| {
+        Some((known(prefix)?, head.get_or_init(|| ChecksumHead::of_prefix(prefix))))
+    })
 }
 
 /// `known` for the prefixes of these tests.

@@ -4,8 +4,7 @@ use allocation_counter::measure;
 use proptest::prelude::*;
 use regex::Regex;
 
-use super::{SplitMix, known, naive_crc32, token};
-use crate::token::parse;
+use super::{SplitMix, known, naive_crc32, parse, token};
 use crate::token::parse::Malformed;
 
 /// Prefix, id and secret, by the grammar and a bitwise CRC.

@@ -2,8 +2,8 @@
 
 use zeroize::ZeroizeOnDrop;
 
-use super::{SplitMix, new_key};
-use crate::token::{ApiKey, KeyId, Prefix, Secret, assemble, display_hint, parse};
+use super::{SplitMix, new_key, parse};
+use crate::token::{ApiKey, KeyId, Prefix, Secret, assemble, display_hint};
 
 #[test]
 fn debug_shows_the_hint_and_no_character_of_the_secret() {

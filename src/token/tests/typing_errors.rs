@@ -1,7 +1,6 @@
 //! A token that was typed wrong is refused offline.
 
-use super::{SplitMix, known, scale, token};
-use crate::token::parse;
+use super::{SplitMix, known, parse, scale, token};
 
 const TYPED: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-. ";
 
