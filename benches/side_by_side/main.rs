@@ -198,7 +198,7 @@ fn large_set(report: &mut Report, rounds: usize, large: usize) {
     println!(
         "large: {} resident bytes a key, index by owner and audit log included; {} allocated",
         bytes / large as u64,
-        allocated.bytes_current / large as i64
+        allocated.bytes_current / i64::try_from(large).expect("a number of keys")
     );
 
     let request = request();

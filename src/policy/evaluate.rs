@@ -62,6 +62,7 @@ pub(crate) struct Subject<'a> {
 }
 
 impl Subject<'_> {
+    #[expect(clippy::inline_always, reason = "the loop over a constant array is then unrolled")]
     #[inline(always)]
     pub(super) fn check(
         &self,

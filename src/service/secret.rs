@@ -63,10 +63,9 @@ impl KeyService {
         loop {
             let page = self.0.store.log(&query).await?;
             for (_, event) in &page {
-                if event.action.hands_out() && names.contains(&event.actor) && event.key != id {
-                    if names.insert(event.key.to_string()) {
-                        reached.push(event.key);
-                    }
+                let handed = event.action.hands_out() && names.contains(&event.actor);
+                if handed && names.insert(event.key.to_string()) {
+                    reached.push(event.key);
                 }
             }
             match page.last() {

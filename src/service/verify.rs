@@ -195,7 +195,7 @@ impl KeyService {
                     Some(resets_at) => Deny::QuotaExceeded { resets_at, retry_after, limit },
                     None => Deny::RateLimited { retry_after, limit },
                 };
-                return Err(refused(deny, Some(authentic.record), roles, now));
+                return Err(refused(deny, authentic.record, roles));
             }
             Err(error) => {
                 if !charges.iter().all(may_fail_open) {

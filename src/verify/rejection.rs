@@ -8,7 +8,6 @@ use crate::error::StoreError;
 use crate::grant::Roles;
 use crate::policy::{AccessRequest, Deny, LimitName, Subject};
 use crate::record::KeyRecord;
-use crate::timestamp::Timestamp;
 use crate::token::KeyId;
 
 /// A verification that did not end in [`Verified`](crate::Verified).
@@ -100,7 +99,6 @@ pub struct Rejected {
 struct Context {
     record: KeyRecord,
     roles: Roles,
-    at: Timestamp,
 }
 
 impl Rejected {
@@ -118,8 +116,9 @@ impl Rejected {
         Self { deny, context: None }
     }
 
-    pub(crate) fn with(deny: Deny, record: Option<KeyRecord>, roles: Roles, at: Timestamp) -> Self {
-        Self { deny, context: record.map(|record| Context { record, roles, at }) }
+    /// The refusal of a key that exists.
+    pub(crate) fn of(deny: Deny, record: &KeyRecord, roles: &Roles) -> Self {
+        Self { deny, context: Some(Context { record: record.clone(), roles: roles.clone() }) }
     }
 
     /// Why, for the host's own logs and metrics; never for the client.
