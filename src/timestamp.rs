@@ -213,15 +213,13 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
 ///
 /// It reads `max(wall, start + monotonic)`: a wall clock set back doesn't move it
 /// back behind the time that has passed in this process, and one set forward by
-/// mistake heals when it is corrected. The wall clock is consulted at most once
-/// a millisecond, so a forward step shows within that time.
+/// mistake heals when it is corrected. The monotonic clock is consulted when the wall
+/// clock steps, back or forward, and each millisecond; in between, the wall clock alone.
 #[derive(Debug)]
 pub struct SystemClock {
     wall_at_start: Timestamp,
     started: Instant,
-    /// Wall clock minus monotonic line, in microseconds, never negative.
-    ahead: AtomicI64,
-    /// Microseconds on the monotonic line at which the wall clock was last read.
+    /// The wall clock when the monotonic one was last consulted, in microseconds.
     looked: AtomicI64,
 }
 
@@ -230,12 +228,17 @@ impl SystemClock {
 
     /// A clock that starts now.
     pub fn new() -> Self {
-        Self {
-            wall_at_start: SystemTime::now().into(),
-            started: Instant::now(),
-            ahead: AtomicI64::new(0),
-            looked: AtomicI64::new(0),
-        }
+        let wall = SystemTime::now().into();
+        Self { wall_at_start: wall, started: Instant::now(), looked: AtomicI64::new(i64::MIN) }
+    }
+
+    #[cold]
+    fn consult(&self, wall: Timestamp) -> Timestamp {
+        let line = self.wall_at_start.saturating_add(self.started.elapsed());
+        // A wall clock behind the line is never taken alone.
+        let looked = if wall < line { i64::MIN } else { wall.0 };
+        self.looked.store(looked, Ordering::Relaxed);
+        wall.max(line)
     }
 }
 
@@ -246,18 +249,11 @@ impl Default for SystemClock {
 }
 
 impl Clock for SystemClock {
+    #[inline]
     fn now(&self) -> Timestamp {
-        let passed = self.started.elapsed();
-        // In 64 bits, unlike `micros`: it is enough for 292,000 years after the start.
-        let passed = passed.as_secs() * 1_000_000 + u64::from(passed.subsec_micros());
-        let passed = passed.cast_signed();
-        let line = self.wall_at_start.0.saturating_add(passed);
-        if passed.saturating_sub(self.looked.load(Ordering::Relaxed)) >= Self::LOOK_EVERY {
-            let wall = Timestamp::from(SystemTime::now());
-            self.ahead.store(wall.0.saturating_sub(line).max(0), Ordering::Relaxed);
-            self.looked.store(passed, Ordering::Relaxed);
-        }
-        Timestamp::from_micros(line.saturating_add(self.ahead.load(Ordering::Relaxed)))
+        let wall = Timestamp::from(SystemTime::now());
+        let since = wall.0.wrapping_sub(self.looked.load(Ordering::Relaxed));
+        if (0..Self::LOOK_EVERY).contains(&since) { wall } else { self.consult(wall) }
     }
 }
 

@@ -23,7 +23,7 @@ pub use self::event::{Action, Event, EventId};
 pub use self::lifecycle::WrongState;
 pub use self::new_key::NewKey;
 pub(crate) use self::new_key::ValidNewKey;
-pub(crate) use self::usage::{Counted, UsageCell};
+pub(crate) use self::usage::UsageCell;
 pub use self::usage::{SlotUsage, Usage, UsageDelta};
 pub use self::view::{KeyView, SecretView};
 use crate::error::{StoreError, StoreErrorKind};

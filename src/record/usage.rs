@@ -1,4 +1,6 @@
 use std::net::IpAddr;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -52,7 +54,7 @@ pub struct UsageDelta {
 /// How long [`Usage`] keeps an hour.
 const KEPT: Duration = Duration::from_secs(31 * 24 * 3_600);
 
-const HOUR: Duration = Duration::from_secs(3_600);
+const HOUR_MICROS: i64 = 3_600 * 1_000_000;
 
 impl Usage {
     /// Adds a delta. Deltas commute, and instants only move forward.
@@ -94,37 +96,54 @@ impl UsageDelta {
     }
 }
 
-/// What a use left behind in its cell.
-#[derive(Debug)]
-pub(crate) enum Counted {
-    /// The cell held unflushed uses already.
-    Again,
-    /// The cell was empty; it has to be put on the list of those to flush.
-    First,
-    /// An hour ended: these are its uses.
-    HourEnded(UsageDelta),
-}
-
-/// Unflushed uses of one key.
+/// Unflushed uses of one key, counted without a lock: one atomic addition each.
 #[derive(Debug)]
 pub(crate) struct UsageCell {
     key: KeyId,
     owner: u64,
-    pending: Mutex<Pending>,
+    /// Whether the cell is on the list of those to flush.
+    listed: AtomicBool,
+    /// The start of the hour of the uses, in microseconds.
+    hour: AtomicI64,
+    slots: [SlotCell; 2],
+    client: Mutex<ClientIp>,
+    /// A hash of the client's address: whether `client` has to be written.
+    client_seen: AtomicU64,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Pending {
-    /// The hour of the uses, if there are any.
-    hour: Option<Timestamp>,
-    client: ClientIp,
-    slots: [SlotUsage; 2],
+#[derive(Debug)]
+struct SlotCell {
+    uses: AtomicU64,
+    last_used_at: AtomicI64,
+}
+
+const NEVER: i64 = Timestamp::MIN.as_micros();
+
+impl SlotCell {
+    const fn new() -> Self {
+        Self { uses: AtomicU64::new(0), last_used_at: AtomicI64::new(NEVER) }
+    }
+
+    fn take(&self) -> SlotUsage {
+        let uses = self.uses.swap(0, AcqRel);
+        let last = self.last_used_at.swap(NEVER, Relaxed);
+        let last_used_at = (last != NEVER).then(|| Timestamp::from_micros(last));
+        SlotUsage { uses, last_used_at }
+    }
 }
 
 impl UsageCell {
     /// A cell of the buffer with the process-unique number `owner`.
     pub(crate) fn new(key: KeyId, owner: u64) -> Self {
-        Self { key, owner, pending: Mutex::default() }
+        Self {
+            key,
+            owner,
+            listed: AtomicBool::new(false),
+            hour: AtomicI64::new(NEVER),
+            slots: [SlotCell::new(), SlotCell::new()],
+            client: Mutex::default(),
+            client_seen: AtomicU64::new(0),
+        }
     }
 
     /// The buffer this cell belongs to.
@@ -132,35 +151,84 @@ impl UsageCell {
         self.owner
     }
 
+    /// Counts one use, and says whether the cell has to be put on the list of those to
+    /// flush. The uses of an hour that has ended go to `ended`.
     #[inline]
-    pub(crate) fn count(&self, slot: usize, now: Timestamp, client: &ClientIp) -> Counted {
-        let mut pending = self.lock();
-        let counted = match pending.hour {
-            Some(hour) if hour.saturating_add(HOUR) > now => Counted::Again,
-            Some(_) => self.ended(&mut pending).map_or(Counted::First, Counted::HourEnded),
-            None => Counted::First,
-        };
-        pending.hour.get_or_insert_with(|| now.hour());
-        if let Some(slot) = pending.slots.get_mut(slot) {
-            slot.uses += 1;
-            slot.last_used_at = slot.last_used_at.max(Some(now));
+    pub(crate) fn count(
+        &self,
+        slot: usize,
+        now: Timestamp,
+        client: &ClientIp,
+        ended: impl FnOnce(UsageDelta),
+    ) -> bool {
+        let hour = self.hour.load(Relaxed);
+        if now.as_micros() >= hour.saturating_add(HOUR_MICROS) {
+            self.end_hour(hour, now).map(ended);
         }
-        pending.client = *client;
-        counted
+        let Some(slot) = self.slots.get(slot) else { return false };
+        if slot.last_used_at.load(Relaxed) < now.as_micros() {
+            slot.last_used_at.store(now.as_micros(), Relaxed);
+        }
+        self.see(client);
+        slot.uses.fetch_add(1, AcqRel);
+        // After the addition: whoever takes the uses clears this first, so that none is
+        // left behind in a cell that is on no list.
+        !self.listed.load(Acquire) && !self.listed.swap(true, AcqRel)
     }
 
     /// Takes what is pending; `None` if there is nothing.
     pub(crate) fn take(&self) -> Option<UsageDelta> {
-        self.ended(&mut self.lock())
+        self.listed.store(false, Release);
+        let slots = [self.slots[0].take(), self.slots[1].take()];
+        let delta = UsageDelta {
+            key: self.key,
+            hour: Timestamp::from_micros(self.hour.load(Relaxed)),
+            last_address: self.client().address(),
+            slots,
+        };
+        (delta.uses() > 0).then_some(delta)
     }
 
+    /// What is left of an hour that has ended.
     #[cold]
-    fn ended(&self, pending: &mut Pending) -> Option<UsageDelta> {
-        let Pending { hour, client, slots } = std::mem::take(pending);
-        Some(UsageDelta { key: self.key, hour: hour?, last_address: client.address(), slots })
+    fn end_hour(&self, hour: i64, now: Timestamp) -> Option<UsageDelta> {
+        let next = now.hour().as_micros();
+        self.hour.compare_exchange(hour, next, AcqRel, Relaxed).ok()?;
+        let mut ended = self.take()?;
+        ended.hour = Timestamp::from_micros(hour);
+        Some(ended)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Pending> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    #[inline]
+    fn see(&self, client: &ClientIp) {
+        let seen = digest(client);
+        if self.client_seen.load(Relaxed) != seen {
+            *self.client() = *client;
+            self.client_seen.store(seen, Relaxed);
+        }
+    }
+
+    fn client(&self) -> MutexGuard<'_, ClientIp> {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells addresses apart; two that collide by chance are taken for one until the next.
+#[inline]
+fn digest(client: &ClientIp) -> u64 {
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    match client {
+        ClientIp::Unknown => 0,
+        ClientIp::Forwarded(IpAddr::V4(address)) | ClientIp::Peer(IpAddr::V4(address)) => {
+            u64::from(address.to_bits()) | 1 << 32
+        }
+        ClientIp::Forwarded(IpAddr::V6(address)) | ClientIp::Peer(IpAddr::V6(address)) => {
+            let octets = address.octets();
+            let (halves, _) = octets.as_chunks::<8>();
+            let mix = |seen: u64, half: &[u8; 8]| {
+                seen.rotate_left(29).wrapping_mul(ODD) ^ u64::from_ne_bytes(*half)
+            };
+            halves.iter().fold(ODD, mix) | 1 << 63
+        }
     }
 }

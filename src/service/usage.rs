@@ -6,7 +6,7 @@ use super::{KeyService, ManageError};
 use crate::error::StoreError;
 use crate::grant::ClientIp;
 use crate::policy::Actor;
-use crate::record::{Counted, KeyRecord, Usage, UsageCell, UsageDelta};
+use crate::record::{KeyRecord, Usage, UsageCell, UsageDelta};
 use crate::timestamp::Timestamp;
 use crate::token::KeyId;
 
@@ -49,10 +49,8 @@ impl UsageBuffer {
 
     #[inline]
     fn count_in(&self, cell: &Arc<UsageCell>, slot: usize, now: Timestamp, client: &ClientIp) {
-        match cell.count(slot, now, client) {
-            Counted::Again => {}
-            Counted::First => self.put_on_list(cell),
-            Counted::HourEnded(delta) => self.keep(delta),
+        if cell.count(slot, now, client, |ended| self.keep(ended)) {
+            self.put_on_list(cell);
         }
     }
 
