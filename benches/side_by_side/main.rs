@@ -65,12 +65,12 @@ fn hot_tokens(keys: &KeyService) -> Vec<String> {
 /// Allocations of a verify that is allowed, and of the worst kind of refusal.
 fn allocations(report: &mut Report, keys: &KeyService, tokens: &[String], refusals: &[Refusal]) {
     let request = request();
-    let warm = |()| tokens.iter().for_each(|token| assert!(verify(keys, token, &request).is_ok()));
+    let warm = |()| tokens.iter().for_each(|token| assert!(verify(keys, token, &request)));
     warm(());
     let allowed = allocation_counter::measure(|| warm(()));
     report.number("allocations_per_verify", allowed.count_total as f64 / HOT as f64);
     let refused = refusals.iter().map(|Refusal { name, token, request }| {
-        let refused = || assert!(verify(keys, token, request).is_err(), "{name}");
+        let refused = || assert!(!verify(keys, token, request), "{name}");
         refused();
         allocation_counter::measure(refused).count_total
     });
@@ -88,8 +88,7 @@ fn hot(
     let mut next = 0;
     let verify_hot = move |count| {
         for _ in 0..count {
-            let answer = verify(keys, black_box(&tokens[next]), black_box(&request));
-            assert!(black_box(&answer).is_ok());
+            assert!(verify(keys, black_box(&tokens[next]), black_box(&request)));
             next = (next + 1) % tokens.len();
         }
     };
@@ -100,16 +99,14 @@ fn hot(
         Case::new("verify_hot", HOT, verify_hot),
         Case::new("verify_same_key", 100, |count| {
             for _ in 0..count {
-                let answer = verify(keys, black_box(&tokens[0]), black_box(&request));
-                assert!(black_box(&answer).is_ok());
+                assert!(verify(keys, black_box(&tokens[0]), black_box(&request)));
             }
         }),
     ];
     for Refusal { name, token, request } in refusals {
         cases.push(Case::new(name, 100, move |count| {
             for _ in 0..count {
-                let answer = verify(keys, black_box(token), black_box(request));
-                assert!(black_box(&answer).is_err());
+                assert!(!verify(keys, black_box(token), black_box(request)));
             }
         }));
     }
@@ -207,8 +204,7 @@ fn large_set(report: &mut Report, rounds: usize, large: usize) {
         for _ in 0..count {
             let at = rng.below(large) * TOKEN_LEN;
             let token = str::from_utf8(&tokens[at..at + TOKEN_LEN]).unwrap();
-            let answer = verify(&keys, black_box(token), black_box(&request));
-            assert!(black_box(&answer).is_ok());
+            assert!(verify(&keys, black_box(token), black_box(&request)));
         }
     };
     let cases = vec![floor("hmac_53_beside_1m"), Case::new("verify_1m", 100, verify_1m)];

@@ -132,7 +132,7 @@ impl NetworkRules {
         let Some(client) = client else {
             return NetworkVerdict::Unknown;
         };
-        if lists.denied.contains(client) {
+        if !lists.deny.is_empty() && lists.denied.contains(client) {
             NetworkVerdict::Denied
         } else if lists.allow.is_empty() || lists.allowed.contains(client) {
             NetworkVerdict::Allowed

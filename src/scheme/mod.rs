@@ -230,15 +230,6 @@ impl KeyScheme {
         self.0.keys.first()
     }
 
-    /// The current pepper's keys, if the ring has no other pepper.
-    #[inline]
-    pub(crate) fn only(&self) -> Option<&PepperKeys> {
-        match &*self.0.keys {
-            [keys] => Some(keys),
-            _ => None,
-        }
-    }
-
     pub(crate) fn keys(&self, pepper: PepperId) -> Option<&PepperKeys> {
         self.0.keys.iter().find(|keys| keys.id == pepper)
     }

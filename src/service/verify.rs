@@ -8,9 +8,7 @@ use crate::record::KeyRecord;
 use crate::store::{Charge, LimitSubject, SharedLimit, Taken};
 use crate::timestamp::Timestamp;
 use crate::token::KeyId;
-use crate::verify::{
-    Authentic, Challenge, CurrentTag, LocalTaken, Rejected, Verified, VerifyError, refused,
-};
+use crate::verify::{Authentic, Challenge, LocalTaken, Rejected, Verified, VerifyError, refused};
 
 impl KeyService {
     /// Verifies a presented key and decides whether it may do what the request wants.
@@ -37,14 +35,12 @@ impl KeyService {
                 return self.rejected(None, Deny::Malformed);
             };
             let now = inner.clock.now();
-            let found = memory.find(challenge.key_id());
-            let tag = challenge.current_tag();
-            let Some(record) = found else {
-                challenge.prove_nothing(tag.as_ref());
+            let Some(record) = memory.find(challenge.key_id()) else {
+                challenge.prove_nothing();
                 return self.rejected(Some(challenge.key_id()), Deny::UnknownKey);
             };
             if !self.has_shared_limits(&record) {
-                return self.decide(challenge, tag.as_ref(), record, request, now);
+                return self.decide(challenge, record, request, now);
             }
         }
         // Boxed: what a wait keeps would make every verify's future large.
@@ -66,16 +62,15 @@ impl KeyService {
             Err(error) => return self.told(id, Err(VerifyError::Unavailable(error))),
         };
         let now = inner.clock.now();
-        let tag = challenge.current_tag();
         let Some(record) = record else {
-            challenge.prove_nothing(tag.as_ref());
+            challenge.prove_nothing();
             return self.rejected(Some(id), Deny::UnknownKey);
         };
         if self.has_shared_limits(&record) {
-            let result = self.decided_shared(&challenge, tag.as_ref(), record, request, now).await;
+            let result = self.decided_shared(&challenge, record, request, now).await;
             self.told(id, result)
         } else {
-            self.decide(&challenge, tag.as_ref(), record, request, now)
+            self.decide(&challenge, record, request, now)
         }
     }
 
@@ -103,16 +98,15 @@ impl KeyService {
     fn decide(
         &self,
         challenge: &Challenge<'_>,
-        tag: Option<&CurrentTag>,
         record: KeyRecord,
         request: &AccessRequest<'_>,
         now: Timestamp,
     ) -> Result<Verified, VerifyError> {
         if self.0.observer.is_some() {
-            let result = self.decided(challenge, tag, record, request, now);
+            let result = self.decided(challenge, record, request, now);
             return self.told(challenge.key_id(), result);
         }
-        self.decided(challenge, tag, record, request, now)
+        self.decided(challenge, record, request, now)
     }
 
     #[inline]
@@ -125,13 +119,12 @@ impl KeyService {
     fn decided(
         &self,
         challenge: &Challenge<'_>,
-        tag: Option<&CurrentTag>,
         record: KeyRecord,
         request: &AccessRequest<'_>,
         now: Timestamp,
     ) -> Result<Verified, VerifyError> {
         let roles = self.roles_for(&record);
-        let authentic = challenge.decide(tag, &record, request, &roles, now)?;
+        let authentic = challenge.decide(&record, request, &roles, now)?;
         let limit = authentic.spend(&self.0.limits, request.cost, &roles, now)?;
         let slot = authentic.slot;
         self.count(challenge, &authentic, request, now);
@@ -141,13 +134,12 @@ impl KeyService {
     async fn decided_shared(
         &self,
         challenge: &Challenge<'_>,
-        tag: Option<&CurrentTag>,
         record: KeyRecord,
         request: &AccessRequest<'_>,
         now: Timestamp,
     ) -> Result<Verified, VerifyError> {
         let roles = self.roles_for(&record);
-        let authentic = challenge.decide(tag, &record, request, &roles, now)?;
+        let authentic = challenge.decide(&record, request, &roles, now)?;
         let taken = authentic.take(&self.0.limits, request.cost, &roles, now)?;
         let (slot, limit) = (authentic.slot, taken.state());
         self.take_shared(&authentic, taken, request.cost, &roles, now).await?;

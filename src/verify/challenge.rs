@@ -43,12 +43,6 @@ enum Presented<'a> {
     Native { prefix: usize, secret: &'a [u8; 43], block: TagBlock },
 }
 
-/// The tag of what was presented, under the current pepper.
-pub(crate) struct CurrentTag {
-    pepper: PepperId,
-    tag: Tag,
-}
-
 /// A record whose secret the caller has proven to hold.
 #[derive(Clone, Copy)]
 pub(crate) struct Authentic<'a> {
@@ -131,12 +125,11 @@ impl Challenge<'_> {
         limits: &LocalLimits,
         now: Timestamp,
     ) -> Result<Verified, VerifyError> {
-        let tag = self.current_tag();
         let Some(record) = record else {
-            self.prove_nothing(tag.as_ref());
+            self.prove_nothing();
             return Err(Rejected::new(Deny::UnknownKey).into());
         };
-        let authentic = self.decide(tag.as_ref(), record, request, roles, now)?;
+        let authentic = self.decide(record, request, roles, now)?;
         if authentic.body.grants.limits.has_shared() || limits.owner_rules().has_shared() {
             return Err(unavailable(
                 StoreErrorKind::Other,
@@ -147,23 +140,9 @@ impl Challenge<'_> {
         Ok(authentic.verified(request, roles, now, limit))
     }
 
-    /// The one expensive step, ahead of the lookup if the ring has one pepper only.
-    ///
-    /// With several, the record says which one to use: every answer then costs one MAC
-    /// all the same, and its time doesn't tell an old key from one that doesn't exist.
-    #[inline]
-    pub(crate) fn current_tag(&self) -> Option<CurrentTag> {
-        let keys = self.scheme.only()?;
-        Some(CurrentTag { pepper: keys.id, tag: self.tag(keys)? })
-    }
-
     /// The work of a proof, for an answer without one that takes as long.
-    pub(crate) fn prove_nothing(&self, tag: Option<&CurrentTag>) {
-        let made = match tag {
-            Some(current) => Some(current.tag),
-            None => self.scheme.current().and_then(|keys| self.tag(keys)),
-        };
-        if let Some(tag) = made {
+    pub(crate) fn prove_nothing(&self) {
+        if let Some(tag) = self.scheme.current().and_then(|keys| self.tag(keys)) {
             let _ = std::hint::black_box(equal(&tag, &DUMMY));
         }
     }
@@ -172,13 +151,12 @@ impl Challenge<'_> {
     #[inline]
     pub(crate) fn decide<'r>(
         &self,
-        tag: Option<&CurrentTag>,
         record: &'r KeyRecord,
         request: &AccessRequest<'_>,
         roles: &Roles,
         now: Timestamp,
     ) -> Result<Authentic<'r>, VerifyError> {
-        let authentic = self.authenticate(tag, record, now)?;
+        let authentic = self.authenticate(record, now)?;
         let Authentic { record, body, slot } = authentic;
         match (Subject { body, slot: Some(slot), roles }).evaluate(request, now) {
             Decision::Allow => Ok(authentic),
@@ -189,7 +167,6 @@ impl Challenge<'_> {
     #[inline]
     fn authenticate<'r>(
         &self,
-        tag: Option<&CurrentTag>,
         record: &'r KeyRecord,
         now: Timestamp,
     ) -> Result<Authentic<'r>, VerifyError> {
@@ -210,20 +187,13 @@ impl Challenge<'_> {
             .and_then(Option::as_ref)
             .filter(|credential| self.fits(body, credential))
         else {
-            self.prove_nothing(tag);
+            self.prove_nothing();
             return wrong(Deny::WrongSecret);
         };
-        let older;
-        let proof = match tag {
-            Some(current) if current.pepper == credential.pepper => Some(&current.tag),
-            _ => {
-                older = self.scheme.keys(credential.pepper).and_then(|keys| self.tag(keys));
-                older.as_ref()
-            }
-        };
-        let Some(proof) = proof else {
+        let keys = self.scheme.keys(credential.pepper);
+        let Some(tag) = keys.and_then(|keys| self.tag(keys)) else {
             if body.has_ended(credential, now) && self.scheme.prove(record).is_ok() {
-                self.prove_nothing(tag);
+                self.prove_nothing();
                 return wrong(Deny::WrongSecret);
             }
             return Err(unavailable(
@@ -231,7 +201,7 @@ impl Challenge<'_> {
                 "the key's pepper is not in the ring",
             ));
         };
-        if !bool::from(equal(proof, &credential.tag)) {
+        if !bool::from(equal(&tag, &credential.tag)) {
             return wrong(Deny::WrongSecret);
         }
         match self.scheme.prove(record) {

@@ -7,7 +7,7 @@ mod seal;
 mod verified;
 
 pub use self::challenge::Challenge;
-pub(crate) use self::challenge::{Authentic, CurrentTag, LocalTaken, Retag, refused};
+pub(crate) use self::challenge::{Authentic, LocalTaken, Retag, refused};
 pub use self::rejection::{ErrorBody, ErrorDetails, Rejected, VerifyError};
 pub(crate) use self::seal::SealVerdict;
 pub use self::verified::Verified;
