@@ -70,6 +70,6 @@ pub use crate::store::{
     LogQuery, MemoryLimitStore, MemoryStore, OwnerCap, SharedKeyStore, SharedLimit,
     SharedLimitStore, Taken, UsageStore,
 };
-pub use crate::timestamp::{Clock, FakeClock, SystemClock, Timestamp};
+pub use crate::timestamp::{Clock, FakeClock, SystemClock, TickingClock, Timestamp};
 pub use crate::token::{ApiKey, KeyId, Prefix};
 pub use crate::verify::{Challenge, ErrorBody, ErrorDetails, Rejected, Verified, VerifyError};

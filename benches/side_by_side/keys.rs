@@ -7,8 +7,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use keyward::{
-    AccessRequest, Actor, ClientIp, Environment, KeyScheme, KeyService, MemoryStore, NewKey,
-    PepperRing, RateLimit,
+    AccessRequest, Actor, ClientIp, Clock, Environment, KeyScheme, KeyService, MemoryStore, NewKey,
+    PepperRing, RateLimit, SystemClock,
 };
 use rand_core::{TryCryptoRng, TryRng};
 
@@ -21,9 +21,14 @@ const SCOPES: [&str; 2] = ["read:assets", "write:schedules"];
 
 /// A service on an empty `MemoryStore`, with the system's clock.
 pub(crate) fn service(seed: u64) -> KeyService {
+    service_with(seed, SystemClock::new())
+}
+
+/// The same with a clock of the host's.
+pub(crate) fn service_with(seed: u64, clock: impl Clock) -> KeyService {
     let peppers = PepperRing::from_bytes(b"0123456789abcdef0123456789abcdef").unwrap();
     let scheme = KeyScheme::new(peppers, [(PREFIX, Environment::PRODUCTION)]).unwrap();
-    KeyService::builder(scheme, MemoryStore::new()).entropy(Seeded(seed)).build()
+    KeyService::builder(scheme, MemoryStore::new()).entropy(Seeded(seed)).clock(clock).build()
 }
 
 /// A key with everything that a whole verify looks at.
