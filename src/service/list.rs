@@ -3,7 +3,8 @@ use super::{KeyService, ManageError, cursor};
 use crate::error::{FieldError, StoreError, StoreErrorKind};
 use crate::policy::Actor;
 use crate::record::{Event, KeyRecord, KeyView};
-use crate::store::{KeyQuery, ListPosition, LogQuery};
+use crate::store::{KeyQuery, ListPosition, LogOrder, LogQuery};
+use crate::timestamp::Timestamp;
 use crate::token::KeyId;
 
 /// The most keys on one page.
@@ -65,7 +66,7 @@ impl KeyService {
         let mut before = u64::MAX;
         loop {
             let query = LogQuery::before(before).key(id).limit(LONGEST_PAGE);
-            let page = self.0.store.log(&query).await?;
+            let page = self.log_page(&query).await?;
             let full = page.len() >= LONGEST_PAGE;
             before = page.last().map_or(0, |(position, _)| *position);
             events.extend(page.into_iter().map(|(_, event)| event));
@@ -92,16 +93,47 @@ impl KeyService {
 
     /// One page, in the order the contract demands: a store that gets it wrong would hide
     /// keys from every walk, or never end it.
+    ///
+    /// A full page that ends in a row of unknown date is read on until one has a date: the
+    /// next page would start behind all dates, and so never come to them.
     pub(super) async fn page(&self, query: &KeyQuery) -> Result<Vec<KeyRecord>, StoreError> {
-        let records = self.0.store.list(query).await?;
-        let positions = query.after.into_iter().chain(records.iter().map(ListPosition::of));
-        if positions.is_sorted_by(|before, after| before > after) {
-            return Ok(records);
+        let mut ahead = query.clone();
+        loop {
+            let mut records = self.0.store.list(&ahead).await?;
+            let positions = query.after.into_iter().chain(records.iter().map(ListPosition::of));
+            if !positions.is_sorted_by(|before, after| before > after) {
+                let context = "the list is not newest first by the records' own `created_at` \
+                               and id; see `KeyRecord::with_created_at`";
+                return Err(StoreError::new(StoreErrorKind::Corrupt).with_context(context));
+            }
+            if records.len() < ahead.limit || !records.last().is_some_and(is_undated) {
+                records.truncate(query.limit);
+                return Ok(records);
+            }
+            ahead.limit = ahead.limit.saturating_add(LONGEST_PAGE);
         }
-        let context = "the list is not newest first by the records' own `created_at` and id; \
-                       see `KeyRecord::with_created_at`";
+    }
+
+    /// One page of the log, checked likewise.
+    pub(super) async fn log_page(&self, query: &LogQuery) -> Result<Vec<(u64, Event)>, StoreError> {
+        let page = self.0.store.log(query).await?;
+        let newest_first = matches!(query.order, LogOrder::Before(_));
+        let moves_on =
+            page.is_sorted_by(
+                |(before, _), (after, _)| {
+                    if newest_first { before > after } else { before < after }
+                },
+            );
+        if moves_on && page.iter().all(|(position, event)| query.matches(*position, event)) {
+            return Ok(page);
+        }
+        let context = "the log gave other entries than were asked for, or out of order";
         Err(StoreError::new(StoreErrorKind::Corrupt).with_context(context))
     }
+}
+
+fn is_undated(record: &KeyRecord) -> bool {
+    !record.is_readable() && record.created_at() == Timestamp::UNIX_EPOCH
 }
 
 /// The query for the page after these records; `None` at the end.

@@ -61,7 +61,7 @@ impl KeyService {
         let mut reached = Vec::new();
         let mut query = LogQuery::from(1).limit(1_000);
         loop {
-            let page = self.0.store.log(&query).await?;
+            let page = self.log_page(&query).await?;
             for (_, event) in &page {
                 let handed = event.action.hands_out() && names.contains(&event.actor);
                 if handed && names.insert(event.key.to_string()) {
