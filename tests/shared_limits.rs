@@ -211,6 +211,21 @@ async fn without_a_limit_store_no_key_gets_a_strict_limit() {
     assert!(matches!(&error, ManageError::Invalid(fields) if fields[0].field() == "rate_limits"));
 }
 
+/// Set by the host at start, where no issue can refuse it. An answer of a store may be
+/// overlooked when it fails; that there is none may not.
+#[pollster::test]
+async fn an_owners_strict_limit_without_a_limit_store_is_unavailable() {
+    for limit in [per_minute(5).strict(), per_minute(5).strict().fail_open()] {
+        let keys = KeyService::builder(scheme(), MemoryStore::new())
+            .limits(LocalLimits::new().per_owner(limit).unwrap())
+            .build();
+        let issued = keys.issue(&Actor::system("setup"), key()).await.unwrap().into_key();
+        let error = keys.verify(issued.expose_secret(), &REQUEST).await.unwrap_err();
+        assert!(matches!(error, VerifyError::Unavailable(_)), "{error:?}");
+        assert_eq!(error.status(), 503);
+    }
+}
+
 /// Counts in memory, or fails, as told.
 #[derive(Clone, Default)]
 struct Shaky {

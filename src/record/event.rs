@@ -189,4 +189,24 @@ mod tests {
             same(&status);
         }
     }
+    #[test]
+    fn what_a_newer_release_did_is_an_unknown_action() {
+        let id = crate::token::KeyId::from_bytes([7; 10]);
+        let event = Event {
+            id: EventId::from_bytes([1; 16]),
+            at: Timestamp::UNIX_EPOCH,
+            actor: "alice".into(),
+            action: Action::RotationFinished,
+            key: id,
+            owner: "org_1".into(),
+            version: 3,
+            details: BTreeMap::new(),
+        };
+        let text = serde_json::to_string(&event).unwrap();
+        assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event);
+        let newer = text.replace("rotation_finished", "moved_to_another_owner");
+        let read: Event = serde_json::from_str(&newer).unwrap();
+        assert_eq!(read, Event { action: Action::Unknown, ..event });
+        assert_eq!((read.action.as_str(), read.action.hands_out()), ("unknown", false));
+    }
 }
