@@ -132,7 +132,8 @@
 //!   argument.
 //! - **C8** `list` gives what [`KeyQuery::matches`], newest first by (`created_at`, id);
 //!   fewer than `limit` rows is the end. A row that is present for a whole walk appears
-//!   exactly once.
+//!   exactly once. A store that orders by a column of its own gives it to
+//!   [`KeyRecord::with_created_at`], or a damaged row stands out of order.
 //! - **C9** Clones share state.
 //! - **C10** The same document text comes back, hostile strings included. (No document
 //!   that the service writes holds a NUL, not even as `\u0000`.)
