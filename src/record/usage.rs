@@ -126,6 +126,10 @@ impl SlotCell {
 
     fn take(&self) -> SlotUsage {
         let uses = self.uses.swap(0, AcqRel);
+        if uses == 0 {
+            // Whoever is counting now has written the instant and not yet the use.
+            return SlotUsage::default();
+        }
         let last = self.last_used_at.swap(NEVER, Relaxed);
         let last_used_at = (last != NEVER).then(|| Timestamp::from_micros(last));
         SlotUsage { uses, last_used_at }
