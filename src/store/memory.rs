@@ -1,9 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::contract::{Change, Expect, KeyStore, UsageStore};
 use super::query::{KeyQuery, ListPosition, LogOrder, LogQuery};
+use super::table::Table;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::record::{Event, KeyRecord, Usage, UsageDelta};
 use crate::token::KeyId;
@@ -11,17 +11,13 @@ use crate::token::KeyId;
 /// Keys in this process's memory, gone when it ends: for tests, and for hosts that
 /// fill it themselves.
 ///
-/// Reads take one of 64 locks, writes and lists one for all. Clones share their keys.
+/// Reads take no lock, writes and lists one for all. Clones share their keys.
 /// The log is kept whole, as long as the store lives.
 #[derive(Clone, Default)]
 pub struct MemoryStore(Arc<Inner>);
 
-const SHARDS: usize = 64;
-
-type Shard = RwLock<HashMap<KeyId, KeyRecord, BuildHasherDefault<IdHasher>>>;
-
 struct Inner {
-    shards: [Shard; SHARDS],
+    records: Table,
     written: Mutex<Written>,
     usage: Mutex<HashMap<KeyId, Usage>>,
 }
@@ -36,33 +32,7 @@ struct Written {
 
 impl Default for Inner {
     fn default() -> Self {
-        Self {
-            shards: std::array::from_fn(|_| Shard::default()),
-            written: Mutex::default(),
-            usage: Mutex::default(),
-        }
-    }
-}
-
-/// An id's own first 64 bits: they are random already.
-///
-/// # Security
-///
-/// What is stored was made by a server, never by whoever looks something up: nobody
-/// can fill one place of the table.
-#[derive(Default)]
-struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn write(&mut self, id: &[u8]) {
-        self.0 = id.first_chunk().copied().map_or(0, u64::from_be_bytes);
-    }
-
-    /// The length that comes before an array's bytes.
-    fn write_usize(&mut self, _: usize) {}
-
-    fn finish(&self) -> u64 {
-        self.0
+        Self { records: Table::new(), written: Mutex::default(), usage: Mutex::default() }
     }
 }
 
@@ -74,16 +44,7 @@ impl MemoryStore {
 
     #[inline]
     pub(crate) fn find(&self, id: KeyId) -> Option<KeyRecord> {
-        let shard = self.0.shard(id)?.read().unwrap_or_else(PoisonError::into_inner);
-        shard.get(&id).cloned()
-    }
-}
-
-impl Inner {
-    fn shard(&self, id: KeyId) -> Option<&Shard> {
-        // Bits that a table of less than 2^24 keys doesn't place them by.
-        let [_, _, _, _, middle, ..] = id.as_bytes();
-        self.shards.get(usize::from(*middle) % SHARDS)
+        self.0.records.find(id)
     }
 }
 
@@ -121,12 +82,7 @@ impl KeyStore for MemoryStore {
         }
         written.remember(record);
         written.log.extend(change.event);
-        if let Some(shard) = self.0.shard(record.id()) {
-            shard
-                .write()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(record.id(), change.record);
-        }
+        self.0.records.put(change.record);
         Ok(())
     }
 

@@ -208,6 +208,7 @@ mod memory;
 mod memory_limit;
 mod query;
 mod shared;
+mod table;
 
 pub use self::contract::{Change, Expect, KeyStore, OwnerCap, UsageStore};
 pub use self::limit::{Charge, LimitStore, LimitSubject, SharedLimit, SharedLimitStore, Taken};
