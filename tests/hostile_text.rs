@@ -216,9 +216,13 @@ fn every_field_stores_exactly_or_refuses_by_name() {
 
 #[test]
 fn what_an_actor_is_called_is_in_the_log_exactly() {
-    let bench = Bench::new();
+    let mut bench = Bench::new();
     let mut rng = Seeded(29);
-    for _ in 0..300 * scale() {
+    for number in 0..300 * scale() {
+        if number % 300 == 0 {
+            // The store reads its whole log for each key's events.
+            bench = Bench::new();
+        }
         let given = hostile(&mut rng);
         let actor = Actor::system(given.clone());
         let name = actor.name().to_owned();
