@@ -93,6 +93,12 @@ impl TagBlock {
     }
 }
 
+impl Drop for TagBlock {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
 /// A message that fits the second and last block of a hash with its padding.
 #[inline]
 fn padded<const N: usize>(message: &[u8; N]) -> [u8; BLOCK] {
