@@ -39,6 +39,9 @@ pub mod store;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
+// The edge: foreign crates, each behind its feature and named nowhere else.
+mod integrations;
+
 pub mod manual;
 
 // The public interface is:
@@ -66,10 +69,10 @@ pub use crate::service::{
     Observer, Outcome, Page, PepperReport, PepperUse, ReportOptions, Reports, Resealed, Rotation,
 };
 pub use crate::store::{
-    Change, Charge, Expect, KeyQuery, KeyStore, LimitStore, LimitSubject, ListPosition, LogOrder,
-    LogQuery, MemoryLimitStore, MemoryStore, OwnerCap, SharedKeyStore, SharedLimit,
-    SharedLimitStore, Taken, UsageStore,
+    Change, ChangeFeed, Changes, Charge, DEFAULT_MAX_STALENESS, Expect, Hints, KeyQuery, KeyStore,
+    LimitStore, LimitSubject, ListPosition, LogOrder, LogQuery, MemoryLimitStore, MemoryStore,
+    OwnerCap, SharedKeyStore, SharedLimit, SharedLimitStore, Taken, UsageStore,
 };
-pub use crate::timestamp::{Clock, FakeClock, SystemClock, TickingClock, Timestamp};
+pub use crate::timestamp::{Clock, FakeClock, Moment, SystemClock, TickingClock, Timestamp};
 pub use crate::token::{ApiKey, KeyId, Prefix};
 pub use crate::verify::{Challenge, ErrorBody, ErrorDetails, Rejected, Verified, VerifyError};

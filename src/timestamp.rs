@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -201,11 +201,44 @@ impl<'de> Deserialize<'de> for Timestamp {
 pub trait Clock: Send + Sync + 'static {
     /// The present instant.
     fn now(&self) -> Timestamp;
+
+    /// The present instant by both clocks of the machine, to measure how long ago
+    /// something was. A clock that has but one shows it twice.
+    fn moment(&self) -> Moment {
+        let wall = self.now();
+        Moment { wall, monotonic: wall.saturating_duration_since(Timestamp::MIN) }
+    }
+}
+
+/// An instant by the wall clock and by the monotonic one.
+///
+/// A machine that was suspended stops the one and not the other; a wall clock that is set
+/// back stops the other. What must not last too long is measured on both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The wall clock.
+    pub wall: Timestamp,
+    /// The monotonic clock, since an instant that is the same for one [`Clock`].
+    pub monotonic: Duration,
+}
+
+impl Moment {
+    /// How long after `earlier` this is, by the clock that says more; `None` if either
+    /// has run backwards, and nothing is known.
+    pub fn since(self, earlier: Self) -> Option<Duration> {
+        let monotonic = self.monotonic.checked_sub(earlier.monotonic)?;
+        let forward = self.wall >= earlier.wall;
+        forward.then(|| self.wall.saturating_duration_since(earlier.wall).max(monotonic))
+    }
 }
 
 impl<C: Clock + ?Sized> Clock for Arc<C> {
     fn now(&self) -> Timestamp {
         (**self).now()
+    }
+
+    fn moment(&self) -> Moment {
+        (**self).moment()
     }
 }
 
@@ -255,6 +288,11 @@ impl Clock for SystemClock {
         let since = wall.0.wrapping_sub(self.looked.load(Ordering::Relaxed));
         if (0..Self::LOOK_EVERY).contains(&since) { wall } else { self.consult(wall) }
     }
+
+    #[inline]
+    fn moment(&self) -> Moment {
+        Moment { wall: self.now(), monotonic: self.started.elapsed() }
+    }
 }
 
 /// The system's clock, read when the host says so and not by each verify.
@@ -284,6 +322,8 @@ pub struct TickingClock(Arc<Ticked>);
 struct Ticked {
     system: SystemClock,
     now: AtomicI64,
+    /// The monotonic clock at the same tick, in microseconds.
+    monotonic: AtomicU64,
 }
 
 impl TickingClock {
@@ -291,12 +331,15 @@ impl TickingClock {
     pub fn new() -> Self {
         let system = SystemClock::new();
         let now = AtomicI64::new(system.now().0);
-        Self(Arc::new(Ticked { system, now }))
+        Self(Arc::new(Ticked { system, now, monotonic: AtomicU64::new(0) }))
     }
 
-    /// Reads the system's clock.
+    /// Reads the system's clocks.
     pub fn tick(&self) {
-        self.0.now.store(self.0.system.now().0, Ordering::Relaxed);
+        let Moment { wall, monotonic } = self.0.system.moment();
+        let micros = u64::try_from(monotonic.as_micros()).unwrap_or(u64::MAX);
+        self.0.monotonic.fetch_max(micros, Ordering::Relaxed);
+        self.0.now.store(wall.0, Ordering::Relaxed);
     }
 }
 
@@ -310,6 +353,12 @@ impl Clock for TickingClock {
     #[inline]
     fn now(&self) -> Timestamp {
         Timestamp(self.0.now.load(Ordering::Relaxed))
+    }
+
+    #[inline]
+    fn moment(&self) -> Moment {
+        let monotonic = Duration::from_micros(self.0.monotonic.load(Ordering::Relaxed));
+        Moment { wall: self.now(), monotonic }
     }
 }
 

@@ -15,7 +15,7 @@ struct Layer {
 /// The layers from the bottom up. A layer imports only what stands above it in this
 /// list, and of that only what it needs; a new arrow is a line in this table, with
 /// a reason.
-const LAYERS: [Layer; 15] = [
+const LAYERS: [Layer; 16] = [
     // Says what went wrong, and so knows nothing that can.
     Layer { name: "error", may_import: &[] },
     // Instants; a text that is none is a field error.
@@ -93,6 +93,11 @@ const LAYERS: [Layer; 15] = [
             "verify",
         ],
     },
+    // The edge, where foreign crates are: stores below the service, and what drives it.
+    Layer {
+        name: "integrations",
+        may_import: &["error", "limit", "record", "store", "service", "timestamp", "token"],
+    },
     // Words.
     Layer { name: "manual", may_import: &[] },
 ];
@@ -101,7 +106,7 @@ const LAYERS: [Layer; 15] = [
 const CLOCK: &str = "timestamp.rs";
 
 /// Where futures may be made and awaited.
-const ASYNC: [&str; 3] = ["store", "service", "conformance"];
+const ASYNC: [&str; 4] = ["store", "service", "conformance", "integrations"];
 
 /// Where the process, its threads and its files may be touched: `service` and `store`
 /// neither spawn nor open anything; a suite of tests may.

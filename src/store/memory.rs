@@ -1,7 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::contract::{Change, Expect, KeyStore, UsageStore};
+use super::feed::{ChangeFeed, Changes, DEFAULT_MAX_STALENESS};
 use super::query::{KeyQuery, ListPosition, LogOrder, LogQuery};
 use super::table::Table;
 use crate::error::{StoreError, StoreErrorKind};
@@ -23,16 +25,22 @@ struct Inner {
 }
 
 /// What only writers and lists need.
-#[derive(Default)]
 struct Written {
     order: BTreeSet<ListPosition>,
     owners: BTreeMap<Box<str>, BTreeSet<ListPosition>>,
     log: Vec<Event>,
+    max_staleness: Duration,
 }
 
 impl Default for Inner {
     fn default() -> Self {
-        Self { records: Table::new(), written: Mutex::default(), usage: Mutex::default() }
+        let written = Written {
+            order: BTreeSet::new(),
+            owners: BTreeMap::new(),
+            log: Vec::new(),
+            max_staleness: DEFAULT_MAX_STALENESS,
+        };
+        Self { records: Table::new(), written: written.into(), usage: Mutex::default() }
     }
 }
 
@@ -125,6 +133,19 @@ impl KeyStore for MemoryStore {
 /// How many entries stand before a position of the log.
 fn before(position: u64) -> usize {
     usize::try_from(position.saturating_sub(1)).unwrap_or(usize::MAX)
+}
+
+/// Whoever reads it through a cache gets what any store gives it; no other process does.
+impl ChangeFeed for MemoryStore {
+    async fn changes(&self, query: &LogQuery) -> Result<Changes, StoreError> {
+        let entries = self.log(query).await?;
+        Ok(Changes { entries, max_staleness: lock(&self.0.written).max_staleness })
+    }
+
+    async fn set_max_staleness(&self, bound: Duration) -> Result<(), StoreError> {
+        lock(&self.0.written).max_staleness = bound;
+        Ok(())
+    }
 }
 
 impl UsageStore for MemoryStore {

@@ -203,6 +203,7 @@
 //! each run.
 
 mod contract;
+mod feed;
 mod limit;
 mod memory;
 mod memory_limit;
@@ -211,6 +212,7 @@ mod shared;
 mod table;
 
 pub use self::contract::{Change, Expect, KeyStore, OwnerCap, UsageStore};
+pub use self::feed::{ChangeFeed, Changes, DEFAULT_MAX_STALENESS, Hints};
 pub use self::limit::{Charge, LimitStore, LimitSubject, SharedLimit, SharedLimitStore, Taken};
 pub use self::memory::MemoryStore;
 pub use self::memory_limit::MemoryLimitStore;
