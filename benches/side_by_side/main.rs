@@ -48,7 +48,6 @@ fn main() {
     report.table("hmac_53");
     println!();
     report.bar("verify_hot_over_hmac", "<= 1.7", |ratio| ratio <= 1.7);
-    report.bar("verify_hot_system_clock_over_hmac", "<= 1.7", |ratio| ratio <= 1.7);
     report.bar("verify_hot_over_prefixed_api_key", "< 1.0", |ratio| ratio < 1.0);
     report.bar("reject_malformed_over_hmac", "<= 0.4", |ratio| ratio <= 0.4);
     report.bar("allocations_per_verify", "0", |count| count == 0.0);

@@ -30,12 +30,16 @@ address!(u32, u128);
 
 /// Ranges of first and last address: sorted, and neither overlapping nor touching.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Ranges<A>(Box<[(A, A)]>);
+pub(super) enum Ranges<A> {
+    /// Most lists have one; it needs no memory of its own.
+    One([(A, A); 1]),
+    Many(Box<[(A, A)]>),
+}
 
 impl<A: Address> Ranges<A> {
     /// Every address.
     pub(super) fn all() -> Self {
-        Self(Box::new([(A::MIN, A::MAX)]))
+        Self::One([(A::MIN, A::MAX)])
     }
 
     /// Whether `address` lies in any range.
@@ -46,7 +50,7 @@ impl<A: Address> Ranges<A> {
 
     /// Whether `other` has every address of this set.
     pub(super) fn within(&self, other: &Self) -> bool {
-        self.0.iter().all(|&(first, last)| {
+        self.list().iter().all(|&(first, last)| {
             other.reaching(last).first().is_some_and(|&(start, _)| start <= first)
         })
     }
@@ -54,7 +58,7 @@ impl<A: Address> Ranges<A> {
     /// The addresses that `other` doesn't have.
     pub(super) fn minus(&self, other: &Self) -> Self {
         let mut left = Vec::new();
-        for &(first, last) in &self.0 {
+        for &(first, last) in self.list() {
             let mut from = Some(first);
             for &(hole, hole_end) in other.reaching(first) {
                 let Some(start) = from.filter(|_| hole <= last) else {
@@ -65,14 +69,35 @@ impl<A: Address> Ranges<A> {
             }
             left.extend(from.filter(|&start| start <= last).map(|start| (start, last)));
         }
-        Self(left.into())
+        left.into()
     }
 
     /// The ranges that end at `address` or after it.
     #[inline]
     fn reaching(&self, address: A) -> &[(A, A)] {
-        let before = self.0.partition_point(|&(_, last)| last < address);
-        self.0.get(before..).unwrap_or_default()
+        let list = self.list();
+        let before = match list {
+            [(_, end)] => usize::from(*end < address),
+            _ => list.partition_point(|&(_, last)| last < address),
+        };
+        list.get(before..).unwrap_or_default()
+    }
+
+    #[inline]
+    fn list(&self) -> &[(A, A)] {
+        match self {
+            Self::One(one) => one,
+            Self::Many(many) => many,
+        }
+    }
+}
+
+impl<A: Address> From<Vec<(A, A)>> for Ranges<A> {
+    fn from(list: Vec<(A, A)>) -> Self {
+        match *list {
+            [one] => Self::One([one]),
+            _ => Self::Many(list.into()),
+        }
     }
 }
 
@@ -89,7 +114,7 @@ impl<A: Address> FromIterator<(A, A)> for Ranges<A> {
                 _ => merged.push((first, last)),
             }
         }
-        Self(merged.into())
+        merged.into()
     }
 }
 
@@ -126,7 +151,7 @@ mod tests {
                 prop_assert_eq!(bits(&outside, base), !l & 0xff_ffff);
                 prop_assert_eq!(Ranges::all().minus(&outside), left.clone());
                 let apart = |pair: &[(u32, u32)]| pair[0].1 + 1 < pair[1].0;
-                prop_assert!(left.0.windows(2).all(apart));
+                prop_assert!(left.list().windows(2).all(apart));
             });
         }
     }
@@ -135,7 +160,7 @@ mod tests {
     fn the_whole_space_is_one_range() {
         let whole: Ranges<u128> = [(0, u128::MAX), (5, 7)].into_iter().collect();
         assert_eq!(whole, Ranges::all());
-        assert!(whole.contains(u128::MAX) && whole.minus(&whole).0.is_empty());
+        assert!(whole.contains(u128::MAX) && whole.minus(&whole).list().is_empty());
         let none: Ranges<u128> = [].into_iter().collect();
         assert!(!none.contains(0) && none.within(&whole) && !whole.within(&none));
     }

@@ -65,7 +65,7 @@ impl ScopeSet {
     #[inline]
     pub fn grants(&self, required: &str) -> bool {
         let held = if self.scopes.len() <= FEW {
-            self.scopes.iter().any(|scope| scope.as_str() == required)
+            self.scopes.iter().any(|scope| same(scope.as_str(), required))
         } else {
             self.scopes.binary_search_by(|scope| scope.as_str().cmp(required)).is_ok()
         };
@@ -95,6 +95,21 @@ impl ScopeSet {
     /// How many different scopes there are.
     pub fn len(&self) -> usize {
         self.scopes.len()
+    }
+}
+
+/// Whether two texts are equal. Most scopes have 8 to 16 bytes, and two words from either
+/// end tell those apart in less time than it takes to call `memcmp`.
+#[inline]
+fn same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    match (one.first_chunk::<8>(), one.last_chunk::<8>()) {
+        (Some(first), Some(last)) if one.len() <= 16 => {
+            one.len() == other.len()
+                && other.first_chunk() == Some(first)
+                && other.last_chunk() == Some(last)
+        }
+        _ => one == other,
     }
 }
 

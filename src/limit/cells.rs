@@ -8,7 +8,7 @@ use super::quota::{self, Quota, Used};
 use super::rate::RateLimit;
 use super::rule::LimitMode;
 use super::rules::LimitRules;
-use super::state::{Left, LimitDenied, LimitState, LimitedBy};
+use super::state::{LimitDenied, LimitState, LimitedBy};
 use crate::timestamp::Timestamp;
 
 /// The counters for the local limits of one key or owner.
@@ -34,12 +34,13 @@ pub struct Reservation {
     tightest: Tightest,
 }
 
-/// The limit with the fewest units left, as its cell gave it.
+/// The limit with the fewest units left, as its counter gave it: every verify hands it
+/// on, and what it means is worked out by [`LimitRules`] when somebody asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tightest {
+pub(crate) enum Tightest {
     None,
-    Quota { units: u64 },
-    Rate { slot: u8, backlog: u64 },
+    Quota { units: u64, window: u32 },
+    Rate { place: u8, backlog: u64 },
 }
 
 #[derive(Debug)]
@@ -53,6 +54,12 @@ struct RateCell {
 struct QuotaCell {
     rule: Quota,
     used: Arc<AtomicU64>,
+}
+
+impl Reservation {
+    pub(crate) fn tightest(&self) -> Tightest {
+        self.tightest
+    }
 }
 
 impl LimitCells {
@@ -72,8 +79,8 @@ impl LimitCells {
         for cell in &self.rates {
             match cell.rule.gcra().take(&cell.tat, now, cost) {
                 Ok(backlog) => {
-                    let slot = rates;
-                    tightest = self.tighter(tightest, Tightest::Rate { slot, backlog });
+                    let place = cell.place;
+                    tightest = self.tighter(tightest, Tightest::Rate { place, backlog });
                     rates += 1;
                 }
                 Err(denied) => {
@@ -88,7 +95,7 @@ impl LimitCells {
                 Ok(used) => {
                     window = used.window;
                     let units = used.units;
-                    tightest = self.tighter(tightest, Tightest::Quota { units });
+                    tightest = self.tighter(tightest, Tightest::Quota { units, window });
                 }
                 Err(used) => {
                     self.undo_rates(rates, cost, now, now);
@@ -99,36 +106,29 @@ impl LimitCells {
         Ok(Reservation { at: now, cost, window, rates, tightest })
     }
 
-    /// [`LimitCells::take`] and [`LimitCells::state`] in one, for what won't be undone.
+    /// [`LimitCells::take`] for what won't be undone.
     #[inline]
-    pub(crate) fn spend(
-        &self,
-        now: Timestamp,
-        cost: u32,
-    ) -> Result<Option<LimitState>, LimitDenied> {
+    pub(crate) fn spend(&self, now: Timestamp, cost: u32) -> Result<Tightest, LimitDenied> {
         // Most keys have one rate limit; the way around takes as long again.
         if let ([cell], None) = (&*self.rates, &self.quota) {
             return match cell.rule.gcra().take(&cell.tat, now, cost) {
-                Ok(backlog) => Ok(Some(cell.state(backlog))),
+                Ok(backlog) => Ok(Tightest::Rate { place: cell.place, backlog }),
                 Err(denied) => Err(cell.denied(denied)),
             };
         }
-        self.take(now, cost).map(|taken| self.state(taken))
+        self.take(now, cost).map(|taken| taken.tightest)
     }
 
     /// The limit that had the fewest units left after `taken`; `None` without local limits.
-    #[inline]
     pub fn state(&self, taken: Reservation) -> Option<LimitState> {
         match taken.tightest {
             Tightest::None => None,
-            Tightest::Quota { units } => {
-                let cell = self.quota.as_ref()?;
-                let window = taken.window;
-                Some(cell.state(Used { window, units }, taken.at))
+            Tightest::Quota { units, window } => {
+                let rule = &self.quota.as_ref()?.rule;
+                Some(LimitState::of_quota(rule, Used { window, units }, taken.at))
             }
-            Tightest::Rate { slot, backlog } => {
-                let cell = self.rates.get(usize::from(slot))?;
-                Some(cell.state(backlog))
+            Tightest::Rate { place, backlog } => {
+                Some(LimitState::of_rate(&self.rate_at(place)?.rule, place, backlog))
             }
         }
     }
@@ -229,16 +229,19 @@ impl LimitCells {
     fn remaining(&self, at: Tightest) -> u64 {
         let remaining = match at {
             Tightest::None => None,
-            Tightest::Quota { units } => {
+            Tightest::Quota { units, .. } => {
                 let cell = self.quota.as_ref();
                 cell.map(|cell| cell.rule.limit().saturating_sub(units))
             }
-            Tightest::Rate { slot, backlog } => {
-                let cell = self.rates.get(usize::from(slot));
-                cell.map(|cell| cell.rule.gcra().remaining(backlog))
+            Tightest::Rate { place, backlog } => {
+                self.rate_at(place).map(|cell| cell.rule.gcra().remaining(backlog))
             }
         };
         remaining.unwrap_or(u64::MAX)
+    }
+
+    fn rate_at(&self, place: u8) -> Option<&RateCell> {
+        self.rates.iter().find(|cell| cell.place == place)
     }
 
     fn undo_rates(&self, rates: u8, cost: u32, taken: Timestamp, now: Timestamp) {
@@ -294,15 +297,6 @@ impl RateCell {
             resets_at: None,
         }
     }
-
-    #[inline]
-    fn state(&self, backlog: u64) -> LimitState {
-        LimitState {
-            rule: LimitedBy::Rate(self.place),
-            limit: self.rule.burst_size().into(),
-            left: Left::Rate { gcra: self.rule.gcra(), backlog },
-        }
-    }
 }
 
 impl QuotaCell {
@@ -321,19 +315,6 @@ impl QuotaCell {
             rule: LimitedBy::Quota,
             retry_after: ever.then(|| ends.saturating_duration_since(now)),
             resets_at: Some(ends),
-        }
-    }
-
-    fn state(&self, used: Used, now: Timestamp) -> LimitState {
-        LimitState {
-            rule: LimitedBy::Quota,
-            limit: self.rule.limit(),
-            left: Left::Quota {
-                used: used.units,
-                window: used.window,
-                refill: self.rule.refill(),
-                now,
-            },
         }
     }
 }

@@ -12,6 +12,7 @@ mod rule;
 mod rules;
 mod state;
 
+pub(crate) use self::cells::Tightest;
 pub use self::cells::{LimitCells, Reservation};
 pub use self::local::LocalLimits;
 pub use self::quota::Quota;

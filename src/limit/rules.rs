@@ -2,10 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::quota::Quota;
+use super::cells::Tightest;
+use super::quota::{Quota, Used};
 use super::rate::RateLimit;
 use super::rule::LimitMode;
+use super::state::LimitState;
 use crate::error::FieldError;
+use crate::timestamp::Timestamp;
 
 /// The most rate limits in one set.
 pub(super) const MOST_RATE_LIMITS: usize = 8;
@@ -74,6 +77,20 @@ impl LimitRules {
     /// The quota, taken after the rate limits.
     pub fn quota(&self) -> Option<&Quota> {
         self.quota.as_ref()
+    }
+
+    /// How the tightest limit stood at `at`.
+    pub(crate) fn state(&self, tightest: Tightest, at: Timestamp) -> Option<LimitState> {
+        match tightest {
+            Tightest::None => None,
+            Tightest::Quota { units, window } => {
+                Some(LimitState::of_quota(self.quota()?, Used { window, units }, at))
+            }
+            Tightest::Rate { place, backlog } => {
+                let rule = self.rates.get(usize::from(place))?;
+                Some(LimitState::of_rate(rule, place, backlog))
+            }
+        }
     }
 
     /// Whether there are no limits.

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::gcra::Gcra;
+use super::quota::{Quota, Used};
+use super::rate::RateLimit;
 use super::refill::Refill;
 use crate::timestamp::Timestamp;
 
@@ -18,19 +20,35 @@ pub enum LimitedBy {
 /// How much of a limit is left, for `RateLimit` headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitState {
-    pub(super) rule: LimitedBy,
-    pub(super) limit: u64,
-    pub(super) left: Left,
+    rule: LimitedBy,
+    limit: u64,
+    left: Left,
 }
 
 /// The figures as the cell gave them; what is shown is worked out when asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Left {
+enum Left {
     Quota { used: u64, window: u32, refill: Refill, now: Timestamp },
     Rate { gcra: Gcra, backlog: u64 },
 }
 
 impl LimitState {
+    /// That of a rate limit at this place, from the backlog in its counter.
+    pub(super) fn of_rate(rule: &RateLimit, place: u8, backlog: u64) -> Self {
+        Self {
+            rule: LimitedBy::Rate(place),
+            limit: rule.burst_size().into(),
+            left: Left::Rate { gcra: rule.gcra(), backlog },
+        }
+    }
+
+    /// That of a quota at `now`, from what its counter holds.
+    pub(super) fn of_quota(rule: &Quota, used: Used, now: Timestamp) -> Self {
+        let Used { window, units } = used;
+        let left = Left::Quota { used: units, window, refill: rule.refill(), now };
+        Self { rule: LimitedBy::Quota, limit: rule.limit(), left }
+    }
+
     /// The rule this is about.
     pub fn rule(&self) -> LimitedBy {
         self.rule

@@ -141,7 +141,7 @@ impl KeyService {
         let roles = self.roles_for(&record);
         let authentic = challenge.decide(&record, request, &roles, now)?;
         let taken = authentic.take(&self.0.limits, request.cost, &roles, now)?;
-        let (slot, limit) = (authentic.slot, taken.state());
+        let (slot, limit) = (authentic.slot, taken.tightest());
         self.take_shared(&authentic, taken, request.cost, &roles, now).await?;
         self.count(challenge, &authentic, request, now);
         Ok(Verified::new(record, slot, roles, request, now, limit))

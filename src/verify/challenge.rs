@@ -1,13 +1,11 @@
-use std::sync::Arc;
-
 use super::rejection::{Rejected, VerifyError};
 use super::seal::SealVerdict;
 use super::verified::Verified;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::grant::Roles;
-use crate::limit::{LimitCells, LimitState, LocalLimits, Reservation};
+use crate::limit::{LocalLimits, Tightest};
 use crate::mac::{PepperId, Tag, TagBlock, equal};
-use crate::policy::{AccessRequest, Decision, Deny, LimitName, Subject};
+use crate::policy::{AccessRequest, Decision, Deny, Subject};
 use crate::record::{Body, KeyRecord, Slot};
 use crate::scheme::{DigestBytes, ImportFamily, KeyScheme, PepperKeys};
 use crate::timestamp::Timestamp;
@@ -288,130 +286,14 @@ impl<'r> Authentic<'r> {
         self.body.slots.get(self.slot).and_then(Option::as_ref).map(|slot| slot.tag)
     }
 
-    /// Takes the local limits for good, and tells how the key's tightest stands.
-    #[inline]
-    pub(crate) fn spend(
-        &self,
-        limits: &LocalLimits,
-        cost: u32,
-        roles: &Roles,
-        now: Timestamp,
-    ) -> Result<Option<LimitState>, VerifyError> {
-        if limits.owner_rules().has_local() {
-            return Ok(self.take(limits, cost, roles, now)?.state());
-        }
-        if !self.body.grants.limits.has_local() {
-            return Ok(None);
-        }
-        match self.cells(limits, now).get().spend(now, cost) {
-            Ok(state) => Ok(state),
-            Err(denied) => {
-                let deny = limit_deny(denied, LimitName::Key);
-                Err(refused(deny, self.record, roles))
-            }
-        }
-    }
-
-    /// Takes the local limits, the owner's too: all of them or none.
-    pub(crate) fn take(
-        &self,
-        limits: &LocalLimits,
-        cost: u32,
-        roles: &Roles,
-        now: Timestamp,
-    ) -> Result<LocalTaken<'r>, VerifyError> {
-        let denied = |denied, name: fn(_) -> LimitName| {
-            refused(limit_deny(denied, name), self.record, roles)
-        };
-        let mut taken = LocalTaken { key: None, owner: None };
-        if self.body.grants.limits.has_local() {
-            let cells = self.cells(limits, now);
-            match cells.get().take(now, cost) {
-                Ok(reservation) => taken.key = Some((cells, reservation)),
-                Err(limit) => return Err(denied(limit, LimitName::Key)),
-            }
-        }
-        if let Some(cells) = limits.owner_cells(&self.body.owner, now) {
-            match cells.take(now, cost) {
-                Ok(reservation) => taken.owner = Some((cells, reservation)),
-                Err(limit) => {
-                    taken.undo(now);
-                    return Err(denied(limit, LimitName::Owner));
-                }
-            }
-        }
-        Ok(taken)
-    }
-
     pub(crate) fn verified(
         &self,
         request: &AccessRequest<'_>,
         roles: &Roles,
         now: Timestamp,
-        limit: Option<LimitState>,
+        limit: Tightest,
     ) -> Verified {
         Verified::new(self.record.clone(), self.slot, roles.clone(), request, now, limit)
-    }
-
-    /// The key's counters, remembered in the record's handle after the first use.
-    #[inline]
-    fn cells(&self, limits: &LocalLimits, now: Timestamp) -> Cells<'r> {
-        let made = || {
-            let cells = limits.cells(*self.record.id().as_bytes(), &self.body.grants.limits, now);
-            (limits.id(), cells)
-        };
-        let (owner, cells) = self.record.limit_cells().get_or_init(made);
-        if *owner == limits.id() { Cells::Remembered(cells) } else { Cells::Made(made().1) }
-    }
-}
-
-enum Cells<'r> {
-    Made(Arc<LimitCells>),
-    Remembered(&'r LimitCells),
-}
-
-impl Cells<'_> {
-    fn get(&self) -> &LimitCells {
-        match self {
-            Cells::Made(cells) => cells,
-            Cells::Remembered(cells) => cells,
-        }
-    }
-}
-
-/// Local limits that were taken, and can be given back.
-pub(crate) struct LocalTaken<'r> {
-    key: Option<(Cells<'r>, Reservation)>,
-    owner: Option<(Arc<LimitCells>, Reservation)>,
-}
-
-impl LocalTaken<'_> {
-    /// Gives everything back, because something else refused.
-    pub(crate) fn undo(&self, now: Timestamp) {
-        if let Some((cells, reservation)) = &self.key {
-            cells.get().undo(*reservation, now);
-        }
-        if let Some((cells, reservation)) = &self.owner {
-            cells.undo(*reservation, now);
-        }
-    }
-
-    /// The key's own tightest limit.
-    pub(crate) fn state(&self) -> Option<LimitState> {
-        self.key.as_ref().and_then(|(cells, reservation)| cells.get().state(*reservation))
-    }
-}
-
-fn limit_deny(
-    denied: crate::limit::LimitDenied,
-    name: impl FnOnce(crate::limit::LimitedBy) -> LimitName,
-) -> Deny {
-    let limit = name(denied.rule);
-    match denied.resets_at {
-        Some(resets_at) => {
-            Deny::QuotaExceeded { resets_at, retry_after: denied.retry_after, limit }
-        }
-        None => Deny::RateLimited { retry_after: denied.retry_after, limit },
     }
 }
 

@@ -2,12 +2,14 @@
 //! [`Challenge::finish`].
 
 mod challenge;
+mod limits;
 mod rejection;
 mod seal;
 mod verified;
 
 pub use self::challenge::Challenge;
-pub(crate) use self::challenge::{Authentic, LocalTaken, Retag, refused};
+pub(crate) use self::challenge::{Authentic, Retag, refused};
+pub(crate) use self::limits::LocalTaken;
 pub use self::rejection::{ErrorBody, ErrorDetails, Rejected, VerifyError};
 pub(crate) use self::seal::SealVerdict;
 pub use self::verified::Verified;

@@ -2,7 +2,7 @@ use std::fmt;
 
 use crate::error::StoreError;
 use crate::grant::{ClientIp, Environment, Roles, Scopes};
-use crate::limit::LimitState;
+use crate::limit::{LimitState, Tightest};
 use crate::policy::{AccessRequest, Actor, Subject};
 use crate::record::{Body, KeyRecord};
 use crate::timestamp::Timestamp;
@@ -25,11 +25,11 @@ use crate::token::KeyId;
 #[derive(Clone)]
 pub struct Verified {
     record: KeyRecord,
-    slot: usize,
+    slot: u8,
     roles: Roles,
     client: ClientIp,
     at: Timestamp,
-    limit: Option<LimitState>,
+    limit: Tightest,
 }
 
 impl Verified {
@@ -40,8 +40,9 @@ impl Verified {
         roles: Roles,
         request: &AccessRequest<'_>,
         at: Timestamp,
-        limit: Option<LimitState>,
+        limit: Tightest,
     ) -> Self {
+        let slot = u8::from(slot == 1);
         Self { record, slot, roles, client: request.client, at, limit }
     }
 
@@ -69,7 +70,7 @@ impl Verified {
     pub fn can<'s>(&self, scopes: impl Into<Scopes<'s>>) -> bool {
         let scopes = scopes.into();
         self.body().is_some_and(|body| {
-            let subject = Subject { body, slot: Some(self.slot), roles: &self.roles };
+            let subject = Subject { body, slot: Some(self.slot()), roles: &self.roles };
             scopes.satisfied_by(&mut |scope| subject.grants(scope))
         })
     }
@@ -81,7 +82,7 @@ impl Verified {
 
     /// The key's tightest limit after this request, for `RateLimit` headers.
     pub fn limit(&self) -> Option<LimitState> {
-        self.limit
+        self.body()?.grants.limits.state(self.limit, self.at)
     }
 
     /// When it was verified.
@@ -96,7 +97,7 @@ impl Verified {
 
     /// Which of the key's two credential slots the secret belongs to: 0 or 1.
     pub fn slot(&self) -> usize {
-        self.slot
+        self.slot.into()
     }
 
     /// The key's metadata entry of this name.
