@@ -280,7 +280,7 @@ impl Challenge<'_> {
 
 const DUMMY: Tag = [0; 32];
 
-impl<'r> Authentic<'r> {
+impl Authentic<'_> {
     /// The tag that the secret was proven with.
     pub(crate) fn tag(&self) -> Option<Tag> {
         self.body.slots.get(self.slot).and_then(Option::as_ref).map(|slot| slot.tag)
