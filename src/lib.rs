@@ -50,6 +50,8 @@ pub use crate::grant::{
     ClientIp, Environment, Network, NetworkRules, NetworkVerdict, ResourceRules, RoleName, Roles,
     Scope, ScopeExpr, ScopeSet, Scopes,
 };
+#[cfg(feature = "sqlite")]
+pub use crate::integrations::{SqliteHints, SqliteOptions, SqliteStore};
 pub use crate::leak::Found;
 pub use crate::limit::{
     LimitCells, LimitDenied, LimitMode, LimitRules, LimitState, LimitedBy, LocalLimits, OnFailure,

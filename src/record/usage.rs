@@ -51,12 +51,12 @@ pub struct UsageDelta {
     pub slots: [SlotUsage; 2],
 }
 
-/// How long [`Usage`] keeps an hour.
-const KEPT: Duration = Duration::from_secs(31 * 24 * 3_600);
-
 const HOUR_MICROS: i64 = 3_600 * 1_000_000;
 
 impl Usage {
+    /// How long an hour is kept, counted back from the newest.
+    pub(crate) const KEPT: Duration = Duration::from_secs(31 * 24 * 3_600);
+
     /// Adds a delta. Deltas commute, and instants only move forward.
     pub fn add(&mut self, delta: &UsageDelta) {
         for (slot, more) in self.slots.iter_mut().zip(delta.slots) {
@@ -78,7 +78,7 @@ impl Usage {
             Err(place) => self.hours.insert(place, (delta.hour, delta.uses())),
         }
         if let Some((newest, _)) = self.hours.last() {
-            let oldest = newest.saturating_sub(KEPT);
+            let oldest = newest.saturating_sub(Self::KEPT);
             self.hours.retain(|(hour, _)| *hour > oldest);
         }
     }

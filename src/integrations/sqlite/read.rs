@@ -1,0 +1,205 @@
+//! Reads: one record, a list, the log, usage, and what other nodes ask for.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension, Row, Statement, ToSql, params_from_iter};
+
+use super::failure::failed;
+use super::stamp::{instant, integer, natural, stamp};
+use super::usage::Used;
+use crate::error::{StoreError, StoreErrorKind};
+use crate::record::{Event, KeyRecord, Usage};
+use crate::store::{Changes, DEFAULT_MAX_STALENESS, KeyQuery, LogOrder, LogQuery};
+use crate::token::KeyId;
+
+/// The row of `settings` that holds the bound, in microseconds.
+pub(super) const MAX_STALENESS: &str = "max_staleness_micros";
+
+/// The statements of reads, prepared once.
+pub(super) struct Reading<'c> {
+    connection: &'c Connection,
+    record: Statement<'c>,
+    created_at: Statement<'c>,
+    log: [Statement<'c>; 4],
+    setting: Statement<'c>,
+    used: Used<'c>,
+}
+
+impl<'c> Reading<'c> {
+    pub(super) fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
+        let log = |condition, order| {
+            connection.prepare(&format!(
+                "SELECT position, event FROM log WHERE position {condition}
+                    ORDER BY position {order} LIMIT ?2"
+            ))
+        };
+        Ok(Self {
+            connection,
+            record: connection.prepare("SELECT version, document FROM keys WHERE id = ?1")?,
+            created_at: connection.prepare("SELECT created_at FROM keys WHERE id = ?1")?,
+            log: [
+                log(">= ?1", "ASC")?,
+                log("< ?1", "DESC")?,
+                log(">= ?1 AND key = ?3", "ASC")?,
+                log("< ?1 AND key = ?3", "DESC")?,
+            ],
+            setting: connection.prepare("SELECT value FROM settings WHERE name = ?1")?,
+            used: Used::prepare(connection)?,
+        })
+    }
+
+    pub(super) fn record(&mut self, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {
+        let text = id.to_string();
+        let found = self
+            .record
+            .query_row([&text], |row| record(row, id, 0, 1))
+            .optional()
+            .map_err(failed)?;
+        match found {
+            Some(found) if !found.is_readable() => {
+                let column = self.created_at.query_row([&text], |row| row.get(0)).optional();
+                Ok(Some(dated(found, column.map_err(failed)?)))
+            }
+            found => Ok(found),
+        }
+    }
+
+    /// The columns find the rows, and the record decides: where they don't agree, the
+    /// document is one that no release writes.
+    pub(super) fn list(&mut self, query: &KeyQuery) -> Result<Vec<KeyRecord>, StoreError> {
+        let (sql, values) = select(query);
+        let mut found = Vec::new();
+        let mut statement = self.connection.prepare(&sql).map_err(failed)?;
+        let mut rows = statement.query(params_from_iter(values)).map_err(failed)?;
+        while found.len() < query.limit
+            && let Some(row) = rows.next().map_err(failed)?
+        {
+            if let Some(record) = listed(row).map_err(failed)?
+                && query.matches(&record)
+            {
+                found.push(record);
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) fn log(&mut self, query: &LogQuery) -> Result<Vec<(u64, Event)>, StoreError> {
+        let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
+        let [from, before, key_from, key_before] = &mut self.log;
+        let (statement, position) = match (query.order, query.key) {
+            (LogOrder::From(first), None) => (from, first),
+            (LogOrder::Before(end), None) => (before, end),
+            (LogOrder::From(first), Some(_)) => (key_from, first),
+            (LogOrder::Before(end), Some(_)) => (key_before, end),
+        };
+        let position = integer(position);
+        let rows = match query.key {
+            Some(key) => statement.query((position, limit, key.to_string())),
+            None => statement.query((position, limit)),
+        };
+        let mut rows = rows.map_err(failed)?;
+        let mut entries = Vec::new();
+        while let Some(row) = rows.next().map_err(failed)? {
+            let position: i64 = row.get(0).map_err(failed)?;
+            entries.push((natural(position), event(row)?));
+        }
+        Ok(entries)
+    }
+
+    pub(super) fn usage(&mut self, keys: &[KeyId]) -> Result<HashMap<KeyId, Usage>, StoreError> {
+        self.at_one_instant(|reading| reading.used.all(keys).map_err(failed))
+    }
+
+    pub(super) fn changes(&mut self, query: &LogQuery) -> Result<Changes, StoreError> {
+        self.at_one_instant(|reading| {
+            let entries = reading.log(query)?;
+            let bound = reading.setting.query_row([MAX_STALENESS], |row| row.get(0)).optional();
+            let bound = bound.map_err(failed)?.map(|micros| Duration::from_micros(natural(micros)));
+            Ok(Changes { entries, max_staleness: bound.unwrap_or(DEFAULT_MAX_STALENESS) })
+        })
+    }
+
+    /// Runs several statements that must see the same commits.
+    fn at_one_instant<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let transaction = self.connection.unchecked_transaction().map_err(failed)?;
+        let found = read(self);
+        transaction.rollback().map_err(failed)?;
+        found
+    }
+}
+
+/// The statement of a list, newest first and without an end: whoever reads it stops.
+fn select(query: &KeyQuery) -> (String, Vec<Box<dyn ToSql>>) {
+    let mut sql = "SELECT version, document, id, created_at FROM keys WHERE true".to_owned();
+    let mut values: Vec<Box<dyn ToSql>> = Vec::new();
+    let mut narrow = |condition: &str, value: Box<dyn ToSql>| {
+        sql.push_str(condition);
+        values.push(value);
+    };
+    if let Some(owner) = &query.owner {
+        narrow(" AND owner = ?", Box::new(owner.clone()));
+    }
+    if let Some(environment) = query.environment {
+        narrow(" AND environment = ?", Box::new(environment.as_str().to_owned()));
+    }
+    if let Some(actor) = &query.created_by {
+        narrow(" AND created_by = ?", Box::new(actor.clone()));
+    }
+    if let Some(end) = query.expires_before {
+        narrow(" AND expires_at < ?", Box::new(stamp(end)));
+    }
+    if let Some(after) = query.after {
+        narrow(" AND (created_at, id) < (?,", Box::new(stamp(after.created_at)));
+        narrow(" ?)", Box::new(after.id.to_string()));
+    }
+    if !query.includes_revoked() {
+        sql.push_str(" AND state IS NOT 'revoked'");
+    }
+    sql.push_str(" ORDER BY created_at DESC, id DESC");
+    (sql, values)
+}
+
+/// The record of a row of the list; a row whose id is none is no key.
+fn listed(row: &Row<'_>) -> rusqlite::Result<Option<KeyRecord>> {
+    let id: String = row.get(2)?;
+    let Ok(id) = id.parse() else { return Ok(None) };
+    Ok(Some(dated(record(row, id, 0, 1)?, row.get(3)?)))
+}
+
+/// The record of a row, whatever its document is.
+fn record(
+    row: &Row<'_>,
+    id: KeyId,
+    version: usize,
+    document: usize,
+) -> rusqlite::Result<KeyRecord> {
+    let version = natural(row.get(version)?);
+    Ok(KeyRecord::from_row(id, version, &text(row.get_ref(document)?)))
+}
+
+/// Gives a record that can't be read its place in the list.
+fn dated(record: KeyRecord, column: Option<String>) -> KeyRecord {
+    match instant(column) {
+        Some(created_at) => record.with_created_at(created_at),
+        None => record,
+    }
+}
+
+fn event(row: &Row<'_>) -> Result<Event, StoreError> {
+    let text = text(row.get_ref(1).map_err(failed)?).into_owned();
+    serde_json::from_str(&text).map_err(|error| {
+        StoreError::new(StoreErrorKind::Corrupt)
+            .with_context("an entry of the log can't be read; restore a backup")
+            .with_source(error)
+    })
+}
+
+/// The text of a column; bytes that are no UTF-8 become replacement characters.
+fn text(column: ValueRef<'_>) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(column.as_bytes().unwrap_or_default())
+}

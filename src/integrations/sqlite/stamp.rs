@@ -1,0 +1,28 @@
+//! Instants as text that sorts as time, and numbers as SQLite has them.
+
+use crate::timestamp::Timestamp;
+
+const MICROS_PER_SECOND: i64 = 1_000_000;
+
+/// An instant with all six digits of its fraction, as documents spell it.
+pub(super) fn stamp(at: Timestamp) -> String {
+    let micros = at.as_micros();
+    let second = micros.div_euclid(MICROS_PER_SECOND) * MICROS_PER_SECOND;
+    let second = Timestamp::from_micros(second).to_string();
+    format!("{}.{:06}Z", second.trim_end_matches('Z'), micros.rem_euclid(MICROS_PER_SECOND))
+}
+
+/// The instant of a column; text that is none is as good as none.
+pub(super) fn instant(column: Option<String>) -> Option<Timestamp> {
+    column?.parse().ok()
+}
+
+/// The nearest number that SQLite has: its integers end at 2^63 - 1.
+pub(super) fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A column that must not be negative; one that is counts as zero.
+pub(super) fn natural(column: i64) -> u64 {
+    u64::try_from(column).unwrap_or_default()
+}
