@@ -1,4 +1,4 @@
-//! The store contract on an SQLite file, a new one for each clause.
+//! The store contract on an `SQLite` file, a new one for each clause.
 #![cfg(feature = "sqlite")]
 
 mod sqlite;

@@ -68,13 +68,11 @@ impl<T> Future for Answer<T> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answered<T>> {
         let mut waiting = self.0.lock();
-        match waiting.answered.take() {
-            Some(answered) => Poll::Ready(answered),
-            None => {
-                waiting.waker = Some(context.waker().clone());
-                Poll::Pending
-            }
+        if let Some(answered) = waiting.answered.take() {
+            return Poll::Ready(answered);
         }
+        waiting.waker = Some(context.waker().clone());
+        Poll::Pending
     }
 }
 

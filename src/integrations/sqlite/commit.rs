@@ -66,6 +66,10 @@ impl Commit {
     }
 }
 
+/// Live keys of an owner at an instant, up to a number. Whatever can't be read counts.
+pub(super) const LIVE: &str = "SELECT count(*) FROM (SELECT 1 FROM keys WHERE owner = ?1 AND
+    (state IS NULL OR (state <> 'revoked' AND (expires_at IS NULL OR expires_at > ?2))) LIMIT ?3)";
+
 /// The statements of a commit, prepared once.
 ///
 /// `BEGIN IMMEDIATE` takes the one lock for writing, so whatever is checked within the
@@ -88,10 +92,7 @@ impl<'c> Committing<'c> {
             begin: connection.prepare("BEGIN IMMEDIATE")?,
             end: connection.prepare("COMMIT")?,
             exists: connection.prepare("SELECT 1 FROM keys WHERE id = ?1")?,
-            live: connection.prepare(
-                "SELECT count(*) FROM (SELECT 1 FROM keys WHERE owner = ?1 AND (state IS NULL OR
-                    (state <> 'revoked' AND (expires_at IS NULL OR expires_at > ?2))) LIMIT ?3)",
-            )?,
+            live: connection.prepare(LIVE)?,
             create: connection.prepare(
                 "INSERT INTO keys (id, version, document) VALUES (?1, ?2, ?3)
                     ON CONFLICT (id) DO NOTHING",
@@ -116,7 +117,9 @@ impl<'c> Committing<'c> {
                 }
             }
             Err(Failure::Within(_)) if waiting.len() > 1 => {
-                waiting.into_iter().for_each(|alone| self.run(vec![alone]));
+                for alone in waiting {
+                    self.run(vec![alone]);
+                }
             }
             Err(Failure::Begin(error) | Failure::Within(error) | Failure::End(error)) => {
                 for (_, reply) in waiting {
@@ -137,7 +140,7 @@ impl<'c> Committing<'c> {
             Err(error) => Err(Failure::Within(error)),
         };
         if ended.is_err() && !self.connection.is_autocommit() {
-            // SQLite has rolled it back already where this fails.
+            // It has been rolled back already where this fails.
             let _ = self.connection.execute_batch("ROLLBACK");
         }
         ended

@@ -1,4 +1,4 @@
-//! What a failure of SQLite is to whoever runs the store.
+//! What a failure of `SQLite` is to whoever runs the store.
 
 use rusqlite::{Error, ErrorCode, ffi};
 

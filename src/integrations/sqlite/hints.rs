@@ -17,7 +17,7 @@ const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// Hints that the file was written to, by this process or another.
 ///
-/// A thread with a connection of its own asks for SQLite's `data_version` each 25
+/// A thread with a connection of its own asks for `SQLite`'s `data_version` each 25
 /// milliseconds, which reads a few bytes of memory that all processes share. Usage that is
 /// written gives a hint too. The thread ends with this value.
 ///

@@ -1,4 +1,4 @@
-//! Keys in an SQLite file.
+//! Keys in an `SQLite` file.
 
 mod answer;
 mod commit;
@@ -35,9 +35,9 @@ use crate::store::{Change, ChangeFeed, Changes, KeyQuery, KeyStore, LogQuery, Us
 use crate::timestamp::Timestamp;
 use crate::token::KeyId;
 
-/// Keys in an SQLite file: the store for one machine.
+/// Keys in an `SQLite` file: the store for one machine.
 ///
-/// Any number of processes may have the file open. It must be on a local disk: SQLite's
+/// Any number of processes may have the file open. It must be on a local disk: `SQLite`'s
 /// write-ahead log doesn't work over a network. Clones share their connections.
 ///
 /// ```
@@ -123,7 +123,7 @@ impl SqliteStore {
     ///
     /// - [`Other`](crate::StoreErrorKind::Other): the file is another application's, was
     ///   written by a newer release, can't be opened or written, or there is no room.
-    /// - [`Corrupt`](crate::StoreErrorKind::Corrupt): it is no SQLite database, or a damaged
+    /// - [`Corrupt`](crate::StoreErrorKind::Corrupt): it is no `SQLite` database, or a damaged
     ///   one.
     /// - [`Unavailable`](crate::StoreErrorKind::Unavailable): another process has it locked,
     ///   or the disk fails.

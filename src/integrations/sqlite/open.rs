@@ -15,6 +15,13 @@ const OLDEST_SQLITE: i32 = 3_038_000;
 /// The log of changes that are not in the file yet is cut back to this when it can be.
 const LONGEST_WAL: i64 = 64 << 20;
 
+/// So many pages (16 MiB) are logged before they are written to the file: pages that many
+/// commits write are then written once, and not each fourth of this.
+const CHECKPOINT_PAGES: i64 = 4_000;
+
+/// How much of the file each connection remembers.
+const CACHE_KIB: i64 = 8_000;
+
 /// What a connection has to be told.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
@@ -90,13 +97,13 @@ impl Place {
         connection.busy_timeout(self.busy_timeout)?;
         connection.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON")?;
         connection.execute_batch("PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON")?;
-        // These two answer with a row.
-        let wal: i64 = connection.query_row(
-            &format!("PRAGMA journal_size_limit = {LONGEST_WAL}"),
-            [],
-            |row| row.get(0),
-        )?;
-        debug_assert_eq!(wal, LONGEST_WAL);
+        connection.execute_batch(&format!("PRAGMA cache_size = -{CACHE_KIB}"))?;
+        // These answer with a row.
+        for (name, value) in
+            [("journal_size_limit", LONGEST_WAL), ("wal_autocheckpoint", CHECKPOINT_PAGES)]
+        {
+            connection.query_row(&format!("PRAGMA {name} = {value}"), [], |_| Ok(()))?;
+        }
         if let Some(bytes) = self.max_size {
             let page: i64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
             let pages = i64::try_from(bytes).unwrap_or(i64::MAX) / page.max(1);
@@ -106,7 +113,7 @@ impl Place {
         Ok(connection)
     }
 
-    /// SQLite doesn't wait for a lock here, so this does.
+    /// `SQLite` doesn't wait for a lock here, so this does.
     fn switch_to_wal(&self, connection: &Connection) -> Result<(), StoreError> {
         const NAP: Duration = Duration::from_millis(10);
         let mut left = self.busy_timeout;

@@ -134,7 +134,7 @@ impl<'c> Reading<'c> {
 }
 
 /// The statement of a list, newest first and without an end: whoever reads it stops.
-fn select(query: &KeyQuery) -> (String, Vec<Box<dyn ToSql>>) {
+pub(super) fn select(query: &KeyQuery) -> (String, Vec<Box<dyn ToSql>>) {
     let mut sql = "SELECT version, document, id, created_at FROM keys WHERE true".to_owned();
     let mut values: Vec<Box<dyn ToSql>> = Vec::new();
     let mut narrow = |condition: &str, value: Box<dyn ToSql>| {

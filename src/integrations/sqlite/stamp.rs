@@ -1,4 +1,4 @@
-//! Instants as text that sorts as time, and numbers as SQLite has them.
+//! Instants as text that sorts as time, and numbers as `SQLite` has them.
 
 use crate::timestamp::Timestamp;
 
@@ -17,7 +17,7 @@ pub(super) fn instant(column: Option<String>) -> Option<Timestamp> {
     column?.parse().ok()
 }
 
-/// The nearest number that SQLite has: its integers end at 2^63 - 1.
+/// The nearest number that `SQLite` has: its integers end at 2^63 - 1.
 pub(super) fn integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
