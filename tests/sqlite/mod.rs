@@ -2,7 +2,9 @@
 
 #![allow(dead_code)]
 
+use std::io::{BufRead, BufReader, Lines};
 use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use keyward::{Environment, KeyScheme, KeyService, PepperRing, SqliteOptions, SqliteStore};
@@ -54,15 +56,6 @@ impl Drop for Scratch {
     }
 }
 
-/// 1, or what `KEYWARD_TEST_SCALE` says.
-pub(crate) fn scale() -> usize {
-    let scale = std::env::var("KEYWARD_TEST_SCALE").ok().and_then(|scale| scale.parse().ok());
-    scale.unwrap_or(1).max(1)
-}
-
-/// A pepper that every process of a test has.
-pub(crate) const PEPPER: &str = "RESERVED";
-
 pub(crate) fn scheme(peppers: &str) -> KeyScheme {
     let peppers = PepperRing::from_base64(peppers).unwrap();
     KeyScheme::new(peppers, [("ak_live", Environment::PRODUCTION)]).unwrap()
@@ -70,4 +63,74 @@ pub(crate) fn scheme(peppers: &str) -> KeyScheme {
 
 pub(crate) fn service(store: &SqliteStore) -> KeyService {
     KeyService::new(scheme(&PepperRing::generate().unwrap()), store.clone())
+}
+
+/// The environment variable that makes a test a process of another.
+pub(crate) const ROLE: &str = "KEYWARD_SQLITE_ROLE";
+
+/// What this process is to do, if it was started by [`Other::start`].
+pub(crate) fn role() -> Option<String> {
+    std::env::var(ROLE).ok()
+}
+
+/// The line that a process says to the one that started it.
+pub(crate) fn say(line: &str) {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    // The harness has begun a line of its own.
+    out.write_all(format!("\n> {line}\n").as_bytes()).unwrap();
+    out.flush().unwrap();
+}
+
+/// Another process, which runs one test of this binary.
+pub(crate) struct Other {
+    pub(crate) child: Child,
+    said: Lines<BufReader<ChildStdout>>,
+}
+
+impl Other {
+    /// Starts `test` as `role`, with an argument each in the variables given.
+    pub(crate) fn start(test: &str, role: &str, variables: &[(&str, &str)]) -> Self {
+        Self::run(Command::new(std::env::current_exe().unwrap()), test, role, variables)
+    }
+
+    pub(crate) fn run(
+        mut command: Command,
+        test: &str,
+        role: &str,
+        variables: &[(&str, &str)],
+    ) -> Self {
+        command.args([test, "--exact", "--nocapture", "--test-threads=1"]).env(ROLE, role);
+        command.envs(variables.iter().copied()).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let said = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, said }
+    }
+
+    /// The next thing it says; `None` when it has ended.
+    pub(crate) fn hear(&mut self) -> Option<String> {
+        loop {
+            let line = self.said.next()?.ok()?;
+            if let Some(line) = line.strip_prefix("> ") {
+                return Some(line.to_owned());
+            }
+        }
+    }
+
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Waits until it has ended, and demands that it did so well.
+    pub(crate) fn join(mut self) {
+        while self.hear().is_some() {}
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        self.kill();
+    }
 }

@@ -47,7 +47,7 @@ pub(super) fn failed(error: Error) -> StoreError {
 /// Whatever can't be prepared is not there, or not as this release made it.
 pub(super) fn unprepared(error: Error) -> StoreError {
     match error.sqlite_error_code() {
-        Some(ErrorCode::Unknown) => StoreError::new(StoreErrorKind::Corrupt)
+        None | Some(ErrorCode::Unknown) => StoreError::new(StoreErrorKind::Corrupt)
             .with_context(
                 "tables or columns are missing; somebody has changed them: restore a backup",
             )

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags};
 
-use super::failure::failed;
+use super::failure::{failed, unprepared};
 use super::schema::{APPLICATION_ID, STEPS, advance};
 use crate::error::{StoreError, StoreErrorKind};
 
@@ -74,7 +74,7 @@ impl Place {
         standing(&connection)?;
         self.switch_to_wal(&connection)?;
         connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
-        let prepared = migrate(&connection, STEPS);
+        let prepared = migrate(&connection, STEPS).and_then(|()| writable(&connection));
         let end = if prepared.is_ok() { "COMMIT" } else { "ROLLBACK" };
         let ended = connection.execute_batch(end).map_err(failed);
         prepared.and(ended)
@@ -157,6 +157,11 @@ pub(super) fn migrate(connection: &Connection, steps: &[&str]) -> Result<(), Sto
         }
     };
     advance(connection, done, steps).map_err(failed)
+}
+
+/// A file that may only be read begins a transaction for writing without a word.
+fn writable(connection: &Connection) -> Result<(), StoreError> {
+    connection.execute_batch("DELETE FROM settings WHERE name = ''").map_err(unprepared)
 }
 
 fn standing(connection: &Connection) -> Result<Standing, StoreError> {
