@@ -6,14 +6,13 @@ mod sqlite;
 mod contract {
     keyward::conformance_suite!(
         #[pollster::test]
-        super::sqlite::Scratch::new().into_store()
+        super::sqlite::fresh(keyward::SqliteOptions::new())
     );
 }
 
-/// One reader, and a clone that is the last handle.
 mod contract_with_one_reader {
     keyward::conformance_suite!(
         #[pollster::test]
-        super::sqlite::Scratch::new().into_store_with(keyward::SqliteOptions::new().readers(1))
+        super::sqlite::fresh(keyward::SqliteOptions::new().readers(1))
     );
 }

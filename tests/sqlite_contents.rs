@@ -91,7 +91,8 @@ fn no_byte_of_the_file_tells_of_a_secret() {
         let entries = std::fs::read_dir(scratch.folder()).unwrap();
         entries.map(|entry| std::fs::read(entry.unwrap().path()).unwrap()).collect::<Vec<_>>()
     };
-    let (open, _) = (files(), drop((keys, store)));
+    let open = files();
+    drop((keys, store));
     let copy = scratch.folder().join("copy.db");
     scratch.sql().execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
     let closed = files();

@@ -10,8 +10,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use keyward::{
-    Actor, KeyQuery, KeyStore, LogQuery, ManageError, NewKey, Reason, SqliteOptions, SqliteStore,
-    StoreError, StoreErrorKind,
+    Actor, ChangeFeed, KeyQuery, KeyStore, LogQuery, ManageError, NewKey, Reason, SqliteOptions,
+    SqliteStore, StoreError, StoreErrorKind, UsageStore,
 };
 use pollster::block_on;
 use sqlite::{Scratch, service};
@@ -323,6 +323,34 @@ fn sixteen_at_once_make_one_file() {
         });
         assert_eq!(block_on(scratch.open().list(&KeyQuery::new())).unwrap().len(), 16);
     }
+}
+
+/// Nobody is told that a key is revoked in a file that is gone.
+#[cfg(unix)]
+#[test]
+fn a_file_that_was_replaced_is_not_written_to() {
+    let scratch = Scratch::new();
+    let store = scratch.open();
+    let id = issue(&store).unwrap().view().id;
+    let aside = scratch.folder().join("aside.db");
+    fs::rename(scratch.file(), &aside).unwrap();
+    for replaced in [false, true] {
+        if replaced {
+            fs::copy(&aside, scratch.file()).unwrap();
+        }
+        let gone = |error: StoreError| {
+            assert_eq!(error.kind(), StoreErrorKind::Other);
+            assert!(error.to_string().contains("start the process again"), "{error}");
+        };
+        gone(block_on(store.get(id)).unwrap_err());
+        gone(block_on(store.changes(&LogQuery::from(0))).unwrap_err());
+        gone(block_on(store.trim_log(keyward::Timestamp::MAX)).unwrap_err());
+        gone(block_on(store.add(&[])).unwrap_err());
+        assert!(matches!(issue(&store), Err(ManageError::Store(_))));
+    }
+    fs::rename(&aside, scratch.file()).unwrap();
+    block_on(service(&store).get(&system(), id)).unwrap();
+    let _ = issue(&store).unwrap();
 }
 
 #[test]

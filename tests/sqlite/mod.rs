@@ -35,19 +35,19 @@ impl Scratch {
         SqliteStore::open(self.file()).unwrap()
     }
 
-    /// A store whose file has no name any more, and goes when it is closed.
-    pub(crate) fn into_store(self) -> SqliteStore {
-        self.into_store_with(SqliteOptions::new())
-    }
-
-    pub(crate) fn into_store_with(self, options: SqliteOptions) -> SqliteStore {
-        options.open(self.file()).unwrap()
-    }
-
     /// What `sqlite3` would see and do.
     pub(crate) fn sql(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.file()).unwrap()
     }
+}
+
+/// A store in a folder of the build, which the next run of the same test empties.
+pub(crate) fn fresh(options: SqliteOptions) -> SqliteStore {
+    let test = std::thread::current().name().unwrap_or("main").replace("::", "-");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sqlite").join(test);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    options.open(folder.join("keys.db")).unwrap()
 }
 
 impl Drop for Scratch {

@@ -4,6 +4,7 @@ mod answer;
 mod commit;
 mod failure;
 mod hints;
+mod identity;
 mod open;
 mod options;
 mod read;
@@ -92,7 +93,8 @@ use crate::token::KeyId;
 ///
 /// While it is open, copy it with `VACUUM INTO` or the `.backup` of `sqlite3`, not with `cp`:
 /// the newest commits are in the file beside it that ends in `-wal`. Close every process that
-/// has it open before another file takes its place.
+/// has it open before another file takes its place; on Unix, a store whose file was deleted or
+/// replaced fails every call.
 ///
 /// # Security
 ///
@@ -103,12 +105,11 @@ use crate::token::KeyId;
 pub struct SqliteStore(Arc<Inner>);
 
 struct Inner {
-    place: Place,
     writer: Sender<Write>,
     readers: Sender<Read>,
     feed: Sender<Read>,
     // Behind the senders, which are dropped first: without them the threads end.
-    _threads: Threads,
+    threads: Threads,
 }
 
 impl SqliteStore {
@@ -137,7 +138,7 @@ impl SqliteStore {
     ///
     /// No thread can be started.
     pub fn hints(&self) -> Result<SqliteHints, StoreError> {
-        SqliteHints::start(self.0.place.clone())
+        SqliteHints::start(self.0.threads.place().clone())
     }
 
     /// Deletes entries at the old end of the log that are older than `before`, and says how
@@ -167,11 +168,11 @@ impl SqliteStore {
 
     fn at(place: Place, readers: usize) -> Result<Self, StoreError> {
         place.prepare()?;
-        let mut threads = Threads::new();
-        let writer = threads.writer(&place)?;
-        let feed = threads.readers(&place, 1)?;
-        let readers = threads.readers(&place, readers)?;
-        Ok(Self(Arc::new(Inner { place, writer, readers, feed, _threads: threads })))
+        let mut threads = Threads::of(&place);
+        let writer = threads.writer()?;
+        let feed = threads.readers(1)?;
+        let readers = threads.readers(readers)?;
+        Ok(Self(Arc::new(Inner { writer, readers, feed, threads })))
     }
 }
 
@@ -223,6 +224,8 @@ impl ChangeFeed for SqliteStore {
 
 impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteStore").field("path", &self.0.place.path).finish_non_exhaustive()
+        f.debug_struct("SqliteStore")
+            .field("path", &self.0.threads.place().path)
+            .finish_non_exhaustive()
     }
 }

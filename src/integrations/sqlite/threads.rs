@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use super::answer::{Reply, channel as answer, ended};
 use super::commit::{Commit, Committing, trim};
 use super::failure::{failed, unprepared};
+use super::identity::Identity;
 use super::open::{Durability, Place};
 use super::read::{MAX_STALENESS, Reading};
 use super::stamp::integer;
@@ -17,7 +18,7 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::record::UsageDelta;
 
 /// Something to read, and whom to tell.
-pub(super) type Read = Box<dyn FnOnce(&mut Reading<'_>) + Send>;
+pub(super) type Read = Box<dyn FnOnce(Result<&mut Reading<'_>, StoreError>) + Send>;
 
 /// Something to write, and whom to tell.
 pub(super) enum Write {
@@ -29,17 +30,32 @@ pub(super) enum Write {
     MaxStaleness(u64, Reply<()>),
 }
 
+impl Write {
+    fn refuse(self, error: StoreError) {
+        match self {
+            Self::Commit(_, reply) | Self::Usage(_, reply) | Self::MaxStaleness(_, reply) => {
+                reply.send(Err(error));
+            }
+            Self::Trim(_, _, reply) => reply.send(Err(error)),
+        }
+    }
+}
+
 /// The most commits of one transaction.
 const LARGEST_BATCH: usize = 64;
 
 /// Threads that end when nobody can ask them any more; dropping this waits until they
 /// have, and the file is closed.
-pub(super) struct Threads(Vec<JoinHandle<()>>);
+pub(super) struct Threads {
+    place: Place,
+    identity: Identity,
+    running: Vec<JoinHandle<()>>,
+}
 
 impl Drop for Threads {
     fn drop(&mut self) {
         let this = std::thread::current().id();
-        for thread in self.0.drain(..) {
+        for thread in self.running.drain(..) {
             // A future that one of them woke may have held the last handle.
             if thread.thread().id() != this {
                 let _ = thread.join();
@@ -49,32 +65,36 @@ impl Drop for Threads {
 }
 
 impl Threads {
-    pub(super) fn new() -> Self {
-        Self(Vec::new())
+    /// None yet, for a file that is as it should be.
+    pub(super) fn of(place: &Place) -> Self {
+        let identity = Identity::of(&place.path);
+        Self { place: place.clone(), identity, running: Vec::new() }
     }
 
-    pub(super) fn writer(&mut self, place: &Place) -> Result<Sender<Write>, StoreError> {
-        let commits = place.open(Durability::Full)?;
-        let usage = place.open(Durability::Normal)?;
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    pub(super) fn writer(&mut self) -> Result<Sender<Write>, StoreError> {
+        let commits = self.place.open(Durability::Full)?;
+        let usage = self.place.open(Durability::Normal)?;
         Committing::prepare(&commits).map_err(unprepared)?;
         Adding::prepare(&usage).map_err(unprepared)?;
         let (sender, jobs) = channel();
-        self.spawn("keyward-sqlite-write", move || write(&commits, &usage, &jobs))?;
+        let identity = self.identity.clone();
+        self.spawn("keyward-sqlite-write", move || write(&identity, &commits, &usage, &jobs))?;
         Ok(sender)
     }
 
-    pub(super) fn readers(
-        &mut self,
-        place: &Place,
-        number: usize,
-    ) -> Result<Sender<Read>, StoreError> {
+    pub(super) fn readers(&mut self, number: usize) -> Result<Sender<Read>, StoreError> {
         let (sender, jobs) = channel();
         let jobs = Arc::new(Mutex::new(jobs));
         for _ in 0..number {
-            let connection = place.open(Durability::Normal)?;
+            let connection = self.place.open(Durability::Normal)?;
             Reading::prepare(&connection).map_err(unprepared)?;
             let jobs = Arc::clone(&jobs);
-            self.spawn("keyward-sqlite-read", move || read(&connection, &jobs))?;
+            let identity = self.identity.clone();
+            self.spawn("keyward-sqlite-read", move || read(&identity, &connection, &jobs))?;
         }
         Ok(sender)
     }
@@ -85,7 +105,7 @@ impl Threads {
                 .with_context("no thread can be started for the database")
                 .with_source(error)
         })?;
-        self.0.push(thread);
+        self.running.push(thread);
         Ok(())
     }
 }
@@ -98,7 +118,7 @@ pub(super) async fn ask<T: Send + 'static>(
     let (reply, answer) = answer();
     let job: Read = Box::new(move |reading| {
         if reply.is_awaited() {
-            reply.send(read(reading));
+            reply.send(reading.and_then(read));
         }
     });
     readers.send(job).map_err(|_| ended())?;
@@ -116,18 +136,18 @@ pub(super) async fn order<T>(
     answer.await
 }
 
-fn read(connection: &Connection, jobs: &Mutex<Receiver<Read>>) {
+fn read(identity: &Identity, connection: &Connection, jobs: &Mutex<Receiver<Read>>) {
     let Ok(mut reading) = Reading::prepare(connection) else { return };
     loop {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         match job {
-            Ok(job) => job(&mut reading),
+            Ok(job) => job(identity.check().map(|()| &mut reading)),
             Err(_) => return,
         }
     }
 }
 
-fn write(commits: &Connection, usage: &Connection, jobs: &Receiver<Write>) {
+fn write(identity: &Identity, commits: &Connection, usage: &Connection, jobs: &Receiver<Write>) {
     let (Ok(mut committing), Ok(mut adding)) =
         (Committing::prepare(commits), Adding::prepare(usage))
     else {
@@ -136,6 +156,11 @@ fn write(commits: &Connection, usage: &Connection, jobs: &Receiver<Write>) {
     let mut next = jobs.recv().ok();
     while let Some(job) = next {
         next = None;
+        if let Err(error) = identity.check() {
+            job.refuse(error);
+            next = jobs.recv().ok();
+            continue;
+        }
         match job {
             Write::Commit(commit, reply) => {
                 let mut batch = vec![(commit, reply)];
