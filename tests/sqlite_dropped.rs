@@ -137,14 +137,14 @@ fn commits_that_share_a_transaction_fail_each_alone() {
         assert!(poll_times(issue.as_mut(), 1).is_none());
     }
     sql.execute_batch("ROLLBACK").unwrap();
-    let done: Vec<_> = issues.into_iter().map(block_on).collect();
+    let outcomes: Vec<_> = issues.into_iter().map(block_on).collect();
     let mut made = 0;
-    for (n, done) in done.into_iter().enumerate() {
-        match done {
-            Ok(issued) => {
+    for (n, outcome) in outcomes.into_iter().enumerate() {
+        match outcome {
+            Ok(key) => {
                 made += 1;
                 assert_ne!(name(n), "unlucky");
-                let token = issued.into_key();
+                let token = key.into_key();
                 assert!(block_on(keys.verify(token.expose_secret(), &READ)).is_ok());
             }
             Err(ManageError::KeyLimitReached { max: 15 }) => assert_eq!(made, 15),

@@ -168,7 +168,7 @@ impl SqliteStore {
 
     fn at(place: Place, readers: usize) -> Result<Self, StoreError> {
         place.prepare()?;
-        let mut threads = Threads::of(&place);
+        let mut threads = Threads::of(place);
         let writer = threads.writer()?;
         let feed = threads.readers(1)?;
         let readers = threads.readers(readers)?;

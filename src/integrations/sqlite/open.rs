@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags};
 
 use super::failure::{failed, unprepared};
-use super::schema::{APPLICATION_ID, STEPS, advance};
+use super::schema::{APPLICATION_ID, STEPS, Step, advance};
 use crate::error::{StoreError, StoreErrorKind};
 
 /// `STRICT` tables are of 3.37, and JSON is always built in from 3.38 on.
@@ -141,7 +141,7 @@ impl Place {
 }
 
 /// Takes a file to the schema of these steps, within a transaction.
-pub(super) fn migrate(connection: &Connection, steps: &[&str]) -> Result<(), StoreError> {
+pub(super) fn migrate(connection: &Connection, steps: &[Step]) -> Result<(), StoreError> {
     // Somebody else may have made it since it was looked at.
     let done = match standing(connection)? {
         Standing::Ours(done) if done > steps.len() => {

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 use super::open::{Durability, Place, migrate};
 use super::read::select;
-use super::schema::{APPLICATION_ID, STEPS};
+use super::schema::{APPLICATION_ID, STEPS, Step};
 use super::stamp::stamp;
 use crate::grant::Environment;
 use crate::record::KeyRecord;
@@ -93,6 +93,7 @@ fn columns_put_up_with_any_document() {
         "{\"created_at\":\"2026-13-01T00:00:00Z\",\"expires_at\":\"2026-01-01\"}",
         "{\"created_at\":\"localtime\",\"expires_at\":\"0000-00-00T99:99:99Z\"}",
         "{\"created_at\":\"2026-01-01T00:00:00 utc\"}",
+        "{\"created_at\":\"2026-01-01T00:00:00.12x4Z\"}",
         "\u{feff}{}",
         "{\"owner\":\"\\ud800\",\"owner\"",
     ] {
@@ -155,7 +156,8 @@ fn a_file_takes_the_steps_that_it_lacks_and_no_other() {
     let connection = memory();
     assert_eq!(number(&connection, "application_id"), APPLICATION_ID);
     assert_eq!(number(&connection, "user_version"), 1);
-    let steps = [STEPS[0], "CREATE TABLE second (a)", "CREATE TABLE third (a)"];
+    let second = || "CREATE TABLE second (a)".to_owned();
+    let steps: [Step; 3] = [STEPS[0], second, || "CREATE TABLE third (a)".to_owned()];
     migrate(&connection, &steps[..2]).unwrap();
     migrate(&connection, &steps).unwrap();
     migrate(&connection, &steps).unwrap();
@@ -171,7 +173,8 @@ fn a_step_that_fails_leaves_the_file_as_it_was() {
     place.prepare().unwrap();
     let connection = place.open(Durability::Full).unwrap();
     connection.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let steps = [STEPS[0], "CREATE TABLE second (a)", "CREATE TABLE keys (a)"];
+    let second = || "CREATE TABLE second (a)".to_owned();
+    let steps: [Step; 3] = [STEPS[0], second, || "CREATE TABLE keys (a)".to_owned()];
     migrate(&connection, &steps).unwrap_err();
     connection.execute_batch("ROLLBACK").unwrap();
     assert_eq!(number(&connection, "user_version"), 1);

@@ -66,9 +66,9 @@ impl Drop for Threads {
 
 impl Threads {
     /// None yet, for a file that is as it should be.
-    pub(super) fn of(place: &Place) -> Self {
+    pub(super) fn of(place: Place) -> Self {
         let identity = Identity::of(&place.path);
-        Self { place: place.clone(), identity, running: Vec::new() }
+        Self { place, identity, running: Vec::new() }
     }
 
     pub(super) fn place(&self) -> &Place {
