@@ -16,6 +16,7 @@ mod peppers;
 mod report;
 mod revoke;
 mod secret;
+mod shared_limits;
 mod usage;
 mod verify;
 
