@@ -24,10 +24,13 @@ const LAST_INSTANT: u64 = 3 << 52;
 /// A TAT is a mere instant and never moves back with the clock: after a forward
 /// error of the clock, nothing is granted until time has caught up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Gcra {
-    scale: u64,
-    step: u64,
-    capacity: u64,
+pub(crate) struct Gcra {
+    /// Ticks per microsecond, 1 to 1024.
+    pub(crate) scale: u64,
+    /// Ticks that a unit costs.
+    pub(crate) step: u64,
+    /// Ticks of the whole burst, at most 2^62.
+    pub(crate) capacity: u64,
 }
 
 /// A request that does not fit; `None` if it never will.

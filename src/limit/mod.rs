@@ -4,6 +4,7 @@
 
 mod cells;
 mod gcra;
+mod lease;
 mod local;
 mod quota;
 mod rate;
@@ -14,6 +15,7 @@ mod state;
 
 pub(crate) use self::cells::Tightest;
 pub use self::cells::{LimitCells, Reservation};
+pub(crate) use self::lease::{Lease, LeasedUnits};
 pub use self::local::LocalLimits;
 pub use self::quota::Quota;
 pub use self::rate::RateLimit;

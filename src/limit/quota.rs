@@ -79,6 +79,18 @@ impl Quota {
         Self { mode, ..self }
     }
 
+    /// The same quota, counted in the shared store a batch at a time.
+    ///
+    /// As [`RateLimit::leased`](crate::RateLimit::leased), with batches of at most a
+    /// thousandth of the limit that last a second and end with the window. Units that are
+    /// left then stay spent: the quota may end a little early, and is never exceeded but by
+    /// what the clocks of the processes differ from the store's.
+    #[must_use]
+    pub fn leased(self) -> Self {
+        let mode = LimitMode::Leased;
+        Self { mode, ..self }
+    }
+
     /// The same quota; requests pass when the shared store fails.
     #[must_use]
     pub fn fail_open(self) -> Self {

@@ -137,6 +137,26 @@ impl RateLimit {
         self.mode_of(LimitMode::Strict)
     }
 
+    /// The same limit, counted in the shared store a batch at a time.
+    ///
+    /// A process takes a batch of units ahead and gives it out by itself: while it lasts,
+    /// a request costs no round trip. A batch lasts L = `period` / 20, at most a second
+    /// ([`KeyServiceBuilder::longest_lease`](crate::KeyServiceBuilder::longest_lease)),
+    /// counted from before it was asked for; what is left of it then is lost, and nothing
+    /// is ever given back to the store.
+    ///
+    /// So in any window of length T at most `burst + (T + L) * count / period` units are
+    /// admitted by all processes together. A batch is as large as what the process used in
+    /// the last L, and whoever waits now, wants: at most the larger of `count * L / period`
+    /// and a twentieth of the burst. When the store has no room for a batch, the process
+    /// counts strictly for a time of L.
+    ///
+    /// Counters are those of [`RateLimit::strict`]: a limit may go from one to the other.
+    #[must_use]
+    pub fn leased(self) -> Self {
+        self.mode_of(LimitMode::Leased)
+    }
+
     /// The same limit; requests pass when the shared store fails.
     #[must_use]
     pub fn fail_open(self) -> Self {
@@ -179,7 +199,7 @@ impl RateLimit {
         self.on_failure
     }
 
-    pub(super) fn gcra(&self) -> Gcra {
+    pub(crate) fn gcra(&self) -> Gcra {
         self.gcra
     }
 
@@ -310,7 +330,7 @@ mod tests {
             (r#"{"name":"a","count":1,"period_ms":1,"burst":0}"#, "rate_limit.burst"),
             (r#"{"name":"a","count":1,"period_ms":1,"burst":4294967297}"#, "rate_limit.burst"),
             (r#"{"name":"a","count":1,"period_ms":1,"bursts":1}"#, "bursts"),
-            (r#"{"name":"a","count":1,"period_ms":1,"mode":"leased"}"#, "leased"),
+            (r#"{"name":"a","count":1,"period_ms":1,"mode":"shared"}"#, "shared"),
         ] {
             let error = serde_json::from_str::<RateLimit>(text).unwrap_err();
             assert!(error.to_string().contains(named), "{text}: {error}");

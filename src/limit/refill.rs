@@ -64,7 +64,7 @@ impl Refill {
         u32::try_from(index).map_or(LAST_WINDOW, |index| index.min(LAST_WINDOW))
     }
 
-    pub(super) fn end(self, index: u32) -> Timestamp {
+    pub(crate) fn end(self, index: u32) -> Timestamp {
         if index >= LAST_WINDOW {
             return Timestamp::MAX;
         }

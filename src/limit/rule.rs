@@ -16,6 +16,10 @@ pub enum LimitMode {
     /// In each process by itself: no round trip, and n processes admit n times as much.
     #[default]
     Local,
+    /// In one place shared by all processes, a batch at a time: each process takes units
+    /// ahead, and gives them out by itself for at most a second. Most requests need no
+    /// round trip; see [`RateLimit::leased`](crate::RateLimit::leased) for what is admitted.
+    Leased,
     /// In one place shared by all processes: one round trip for each request.
     Strict,
 }

@@ -164,6 +164,7 @@ impl Sealed {
         self.number(match mode {
             LimitMode::Local => 0,
             LimitMode::Strict => 1,
+            LimitMode::Leased => 2,
         });
         self.number(match on_failure {
             OnFailure::Closed => 0,

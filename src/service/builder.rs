@@ -5,6 +5,7 @@ use std::time::Duration;
 use rand_core::TryCryptoRng;
 
 use super::entropy::Entropy;
+use super::leases::Leases;
 use super::maintain::Upkeep;
 use super::observer::Observer;
 use super::usage::UsageBuffer;
@@ -36,6 +37,7 @@ pub struct KeyServiceBuilder {
     store: SharedKeyStore,
     limit_store: Option<SharedLimitStore>,
     limits: LocalLimits,
+    longest_lease: Duration,
     roles: Roles,
     clock: Arc<dyn Clock>,
     entropy: Entropy,
@@ -50,6 +52,7 @@ impl KeyServiceBuilder {
             store,
             limit_store: None,
             limits: LocalLimits::new(),
+            longest_lease: Duration::from_secs(1),
             roles: Roles::none(),
             clock: Arc::new(SystemClock::new()),
             entropy: Entropy::default(),
@@ -68,9 +71,18 @@ impl KeyServiceBuilder {
         Self { limits, ..self }
     }
 
-    /// Where strict limits are counted. Without one, a key can't have any.
+    /// Where strict and leased limits are counted. Without one, a key can't have any.
     pub fn limit_store(self, store: impl Into<SharedLimitStore>) -> Self {
         Self { limit_store: Some(store.into()), ..self }
+    }
+
+    /// How long this node gives out units of a leased limit by itself, at most; the default
+    /// is a second. See [`RateLimit::leased`](crate::RateLimit::leased).
+    ///
+    /// Longer leases save round trips and admit more in a window; with `Duration::ZERO`,
+    /// leased limits are strict on this node.
+    pub fn longest_lease(self, longest: Duration) -> Self {
+        Self { longest_lease: longest, ..self }
     }
 
     /// The clock.
@@ -108,6 +120,7 @@ impl KeyServiceBuilder {
             store: self.store,
             limit_store: self.limit_store,
             limits: self.limits,
+            leases: Leases::new(self.longest_lease),
             roles: RwLock::new(self.roles),
             clock: self.clock,
             entropy: self.entropy,

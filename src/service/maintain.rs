@@ -88,6 +88,7 @@ impl KeyService {
             self.0.upkeep.flushed.store(now.as_micros(), Ordering::Relaxed);
             self.0.usage.forget_idle();
             self.0.limits.prune(now);
+            self.0.leases.prune(now);
         }
         for retag in self.0.upkeep.some_retags() {
             let written = self.write_tag(&retag).await;

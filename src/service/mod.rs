@@ -2,6 +2,7 @@
 
 mod builder;
 mod change;
+mod claim;
 mod cursor;
 mod entropy;
 mod error;
@@ -9,6 +10,8 @@ mod explain;
 mod import;
 mod issue;
 mod issued;
+mod leases;
+mod line;
 mod list;
 mod maintain;
 mod observer;
@@ -27,6 +30,7 @@ pub use self::builder::KeyServiceBuilder;
 use self::entropy::Entropy;
 pub use self::error::ManageError;
 pub use self::issued::{Changed, Compromised, IssuedKey, Page, Rotation};
+use self::leases::Leases;
 pub use self::maintain::Maintained;
 use self::maintain::Upkeep;
 pub use self::observer::{Observer, Outcome};
@@ -74,6 +78,7 @@ struct Inner {
     store: SharedKeyStore,
     limit_store: Option<SharedLimitStore>,
     limits: LocalLimits,
+    leases: Leases,
     roles: RwLock<Roles>,
     clock: Arc<dyn Clock>,
     entropy: Entropy,

@@ -13,11 +13,31 @@ use crate::token::KeyId;
 ///
 /// # Contract
 ///
-/// `take` takes every charge or none, atomically. `now` in a charge is the caller's
-/// clock; a store with a clock of its own uses that. A counter belongs to the subject,
-/// the kind and the name of the limit; a limit that was edited
-/// goes on with it and is not refilled. [`MemoryLimitStore`](crate::MemoryLimitStore)
-/// is the reference.
+/// Each clause is a check of the feature `conformance`
+/// ([`conformance_limit_suite!`](crate::conformance_limit_suite)), and each check has a
+/// store that breaks it and nothing else (`tests/broken_limit_stores.rs`).
+///
+/// - **L1** `take` takes every charge or none.
+/// - **L2** A cost of 0 takes nothing and is never denied; no charges at all are taken.
+/// - **L3** A counter belongs to the subject, the kind and the name of the limit: two keys,
+///   a key and its owner, two owners, a quota and a rate limit, or two names never share
+///   one.
+/// - **L4** A limit that was edited, or went from one [`LimitMode`](crate::LimitMode) to
+///   another, goes on with its counter, and no edit refills it.
+/// - **L5** A denial names the first charge without room, and when there is room: never for
+///   a cost above the burst of a rate limit or the limit of a quota. That of a quota says
+///   when it starts anew, that of a rate limit doesn't.
+/// - **L6** Callers at the same time never get more than there is.
+/// - **L7** A limit that stands in the list twice is charged twice.
+/// - **L8** A call whose future is dropped happened wholly or not at all.
+/// - **L9** Clones share their counters.
+/// - **L10** Time gives back: after the `retry_after` of a denial there is room, if nobody
+///   else took it.
+///
+/// `now` in a charge is the caller's clock; a store with a clock of its own uses that, and
+/// believes no caller's. A clock that steps back refills nothing. All charges of one call
+/// have the same owner: a store that keeps owners in different places needs to look at one.
+/// [`MemoryLimitStore`](crate::MemoryLimitStore) is the reference.
 pub trait LimitStore: Send + Sync + 'static {
     /// Takes all of these charges, or none.
     ///
@@ -31,6 +51,8 @@ pub trait LimitStore: Send + Sync + 'static {
 /// Units of one limit that a request wants.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Charge {
+    /// Whose key is used: all charges of one call have the same owner.
+    pub owner: Arc<str>,
     /// Whose limit.
     pub subject: LimitSubject,
     /// The limit.
@@ -42,12 +64,12 @@ pub struct Charge {
 }
 
 /// Whose limit a [`Charge`] is to.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LimitSubject {
     /// One key's.
     Key(KeyId),
-    /// All keys' of one owner.
-    Owner(String),
+    /// All keys' of the charge's owner together.
+    Owner,
 }
 
 /// A limit that is counted in a [`LimitStore`].

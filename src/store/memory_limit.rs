@@ -6,8 +6,9 @@ use super::limit::{Charge, LimitStore, LimitSubject, SharedLimit, Taken};
 use crate::error::StoreError;
 use crate::limit::{LimitCells, LimitDenied};
 use crate::timestamp::Timestamp;
+use crate::token::KeyId;
 
-/// Strict limits counted in this process's memory, exactly: for tests, and for hosts
+/// Shared limits counted in this process's memory, exactly: for tests, and for hosts
 /// of one process.
 ///
 /// All services that are given clones count together. Counters start full with the
@@ -22,7 +23,8 @@ use crate::timestamp::Timestamp;
 /// # pollster::block_on(async {
 /// let limits = MemoryLimitStore::new();
 /// let charge = |cost| Charge {
-///     subject: LimitSubject::Owner("org_1".to_owned()),
+///     owner: "org_1".into(),
+///     subject: LimitSubject::Owner,
 ///     limit: SharedLimit::Rate(RateLimit::per_minute(60).unwrap().strict()),
 ///     cost,
 ///     now: Timestamp::from_unix_seconds(1_750_000_000),
@@ -37,11 +39,17 @@ use crate::timestamp::Timestamp;
 pub struct MemoryLimitStore(Arc<Mutex<Counters>>);
 
 struct Counters {
-    by_subject: HashMap<LimitSubject, Vec<LimitCells>>,
+    by_subject: HashMap<Subject, Vec<LimitCells>>,
     /// The latest instant at which counters were dropped.
     floor: Timestamp,
     /// How many subjects there may be before idle ones are looked for.
     roomy: usize,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+enum Subject {
+    Key(KeyId),
+    Owner(Arc<str>),
 }
 
 /// The fewest subjects among which it is worth looking for idle ones.
@@ -94,11 +102,15 @@ impl Counters {
 
     /// Uses the counter of a limit, which is made, or made anew if the limit was edited.
     fn with<T>(&mut self, charge: &Charge, use_it: impl FnOnce(&LimitCells) -> T) -> T {
-        let Charge { subject, limit, now, .. } = charge;
-        if !self.by_subject.contains_key(subject) {
+        let Charge { owner, subject, limit, now, .. } = charge;
+        let subject = match subject {
+            LimitSubject::Key(id) => Subject::Key(*id),
+            LimitSubject::Owner => Subject::Owner(Arc::clone(owner)),
+        };
+        if !self.by_subject.contains_key(&subject) {
             self.make_room(*now);
         }
-        let counters = self.by_subject.entry(subject.clone()).or_default();
+        let counters = self.by_subject.entry(subject).or_default();
         if let Some(cells) = counters.iter_mut().find(|cells| is_named(cells, limit)) {
             if !is_of(cells, limit) {
                 *cells = new_cells(limit, Some(cells), self.floor, *now);
@@ -170,7 +182,6 @@ mod tests {
 
     use super::*;
     use crate::limit::{Quota, RateLimit, Refill};
-    use crate::token::KeyId;
 
     const START: i64 = 1_750_000_000_000_000;
 
@@ -186,11 +197,12 @@ mod tests {
             SharedLimit::Quota(Quota::new(40, Refill::Hour).unwrap().strict()),
         ];
         let subject = match subject {
-            0 => LimitSubject::Owner("org_1".to_owned()),
+            0 => LimitSubject::Owner,
             n => LimitSubject::Key(KeyId::from_bytes([n; 10])),
         };
         let now = Timestamp::from_micros(START + now);
-        Charge { subject, limit: limits[limit % 3].clone(), cost, now }
+        let owner = "org_1".into();
+        Charge { owner, subject, limit: limits[limit % 3].clone(), cost, now }
     }
 
     /// Buckets in microseconds of debt, and used units by window; all or none by copying.
@@ -278,10 +290,10 @@ mod tests {
     #[test]
     fn idle_counters_are_dropped_and_others_kept() {
         let store = MemoryLimitStore::new();
-        let owner = |n: usize| LimitSubject::Owner(format!("org_{n}"));
+        let owner = |n: usize| format!("org_{n}").into();
         for n in 0..10 * FEWEST {
             let now = i64::try_from(n).unwrap() * 200_000;
-            let one = Charge { subject: owner(n), ..charge(0, 0, 1, now) };
+            let one = Charge { owner: owner(n), ..charge(0, 0, 1, now) };
             assert_eq!(take(&store, &[charge(9, 2, u32::from(n == 0), now), one]), Taken::All);
         }
         assert!(store.len() <= 2 * FEWEST, "{}", store.len());
