@@ -24,6 +24,13 @@ mod suspending {
     );
 }
 
+mod limits_in_memory {
+    keyward::conformance_limit_suite!(
+        #[pollster::test]
+        keyward::MemoryLimitStore::new()
+    );
+}
+
 async fn suspending() -> Suspending {
     turns(1).await;
     Suspending(MemoryStore::new())

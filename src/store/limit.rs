@@ -13,9 +13,8 @@ use crate::token::KeyId;
 ///
 /// # Contract
 ///
-/// Each clause is a check of the feature `conformance`
-/// ([`conformance_limit_suite!`](crate::conformance_limit_suite)), and each check has a
-/// store that breaks it and nothing else (`tests/broken_limit_stores.rs`).
+/// Each clause is a check of the feature `conformance` (`conformance_limit_suite!`), and each
+/// check has a store that breaks it and nothing else (`tests/broken_limit_stores.rs`).
 ///
 /// - **L1** `take` takes every charge or none.
 /// - **L2** A cost of 0 takes nothing and is never denied; no charges at all are taken.
