@@ -50,6 +50,8 @@ pub use crate::grant::{
     ClientIp, Environment, Network, NetworkRules, NetworkVerdict, ResourceRules, RoleName, Roles,
     Scope, ScopeExpr, ScopeSet, Scopes,
 };
+#[cfg(feature = "redis")]
+pub use crate::integrations::{RedisHints, RedisLimits, RedisPublisher};
 #[cfg(feature = "sqlite")]
 pub use crate::integrations::{SqliteHints, SqliteOptions, SqliteStore};
 pub use crate::leak::Found;

@@ -1,7 +1,11 @@
 //! The edge: one module per foreign crate, each behind its feature.
 
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisHints, RedisLimits, RedisPublisher};
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{SqliteHints, SqliteOptions, SqliteStore};
