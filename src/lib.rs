@@ -33,6 +33,7 @@ mod scheme;
 mod verify;
 
 // The async boundary.
+mod cache;
 mod service;
 pub mod store;
 
@@ -45,6 +46,7 @@ mod integrations;
 pub mod manual;
 
 // The public interface is:
+pub use crate::cache::{CaughtUp, KeyCache, KeyCacheBuilder};
 pub use crate::error::{FieldError, StoreError, StoreErrorKind};
 pub use crate::grant::{
     ClientIp, Environment, Network, NetworkRules, NetworkVerdict, ResourceRules, RoleName, Roles,
@@ -71,11 +73,12 @@ pub use crate::scheme::{ImportDigest, ImportFamily, ImportKey, KeyScheme, Lane, 
 pub use crate::service::{
     Changed, Compromised, IssuedKey, KeyService, KeyServiceBuilder, Maintained, ManageError,
     Observer, Outcome, Page, PepperReport, PepperUse, ReportOptions, Reports, Resealed, Rotation,
+    SharedKeyStore,
 };
 pub use crate::store::{
     Change, ChangeFeed, Changes, Charge, DEFAULT_MAX_STALENESS, Expect, Hints, KeyQuery, KeyStore,
     LimitStore, LimitSubject, ListPosition, LogOrder, LogQuery, MemoryLimitStore, MemoryStore,
-    OwnerCap, SharedKeyStore, SharedLimit, SharedLimitStore, Taken, UsageStore,
+    OwnerCap, SharedLimit, SharedLimitStore, Taken, UsageStore,
 };
 pub use crate::timestamp::{Clock, FakeClock, Moment, SystemClock, TickingClock, Timestamp};
 pub use crate::token::{ApiKey, KeyId, Prefix};

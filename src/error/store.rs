@@ -66,6 +66,11 @@ impl StoreError {
         self.kind
     }
 
+    /// The same without its source, for others who waited for the same answer.
+    pub(crate) const fn echo(&self) -> Self {
+        Self { kind: self.kind, context: self.context, source: None }
+    }
+
     /// Whether the same call may succeed later without any change.
     pub const fn is_retryable(&self) -> bool {
         matches!(self.kind, StoreErrorKind::Unavailable)

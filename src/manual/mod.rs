@@ -6,6 +6,8 @@
 //! 4. [Writing a store](_04_writing_a_store): where keys are kept.
 //! 5. [Defaults](_05_defaults): every default, its value and its reason.
 //! 6. [Past failures](_06_past_failures): what went wrong elsewhere, and what prevents it here.
+//! 7. [Running many nodes](_07_many_nodes): what staleness is promised, and what happens when
+//!    things fail.
 
 // The chapters' links name what the crate exports.
 #[cfg(doc)]
@@ -28,3 +30,6 @@ pub mod _05_defaults {}
 
 #[doc = include_str!("past_failures.md")]
 pub mod _06_past_failures {}
+
+#[doc = include_str!("many_nodes.md")]
+pub mod _07_many_nodes {}

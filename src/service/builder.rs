@@ -8,12 +8,13 @@ use super::entropy::Entropy;
 use super::leases::Leases;
 use super::maintain::Upkeep;
 use super::observer::Observer;
+use super::shared::SharedKeyStore;
 use super::usage::UsageBuffer;
 use super::{Inner, KeyService};
 use crate::grant::Roles;
 use crate::limit::LocalLimits;
 use crate::scheme::KeyScheme;
-use crate::store::{SharedKeyStore, SharedLimitStore};
+use crate::store::{DEFAULT_MAX_STALENESS, SharedLimitStore};
 use crate::timestamp::{Clock, SystemClock};
 
 /// Chooses the parts of a [`KeyService`].
@@ -39,7 +40,8 @@ pub struct KeyServiceBuilder {
     limits: LocalLimits,
     longest_lease: Duration,
     roles: Roles,
-    clock: Arc<dyn Clock>,
+    clock: Option<Arc<dyn Clock>>,
+    max_staleness: Duration,
     entropy: Entropy,
     observer: Option<Arc<dyn Observer>>,
     flush_every: Duration,
@@ -54,7 +56,8 @@ impl KeyServiceBuilder {
             limits: LocalLimits::new(),
             longest_lease: Duration::from_secs(1),
             roles: Roles::none(),
-            clock: Arc::new(SystemClock::new()),
+            clock: None,
+            max_staleness: DEFAULT_MAX_STALENESS,
             entropy: Entropy::default(),
             observer: None,
             flush_every: Duration::from_secs(10),
@@ -85,9 +88,18 @@ impl KeyServiceBuilder {
         Self { longest_lease: longest, ..self }
     }
 
-    /// The clock.
+    /// The clock. The default is that of the [`KeyCache`](crate::KeyCache), if the store
+    /// is one, and else the system's.
     pub fn clock(self, clock: impl Clock) -> Self {
-        Self { clock: Arc::new(clock), ..self }
+        Self { clock: Some(Arc::new(clock)), ..self }
+    }
+
+    /// How long after its acknowledgement a change may go unseen by other nodes, for a
+    /// store that doesn't say: the default is [`DEFAULT_MAX_STALENESS`], and zero is right
+    /// where no node keeps a cache. A [`KeyCache`](crate::KeyCache) asks its store, and a
+    /// [`MemoryStore`](crate::MemoryStore) has no other nodes.
+    pub fn max_staleness(self, bound: Duration) -> Self {
+        Self { max_staleness: bound, ..self }
     }
 
     /// The source of randomness. The default is the operating system's.
@@ -115,6 +127,9 @@ impl KeyServiceBuilder {
 
     /// The service.
     pub fn build(self) -> KeyService {
+        let cache_clock = self.store.cache().map(|cache| Arc::clone(cache.clock()));
+        let cache_shares_clock = self.clock.is_none() && cache_clock.is_some();
+        let system = || Arc::new(SystemClock::new()) as Arc<dyn Clock>;
         KeyService(Arc::new(Inner {
             scheme: self.scheme,
             store: self.store,
@@ -122,7 +137,9 @@ impl KeyServiceBuilder {
             limits: self.limits,
             leases: Leases::new(self.longest_lease),
             roles: RwLock::new(self.roles),
-            clock: self.clock,
+            clock: self.clock.or(cache_clock).unwrap_or_else(system),
+            cache_shares_clock,
+            max_staleness: self.max_staleness,
             entropy: self.entropy,
             observer: self.observer,
             usage: UsageBuffer::new(),

@@ -48,7 +48,7 @@ impl KeyService {
                         return Err(answer);
                     }
                     let key = assemble(&body.prefix, body.id, &secret);
-                    return Ok(IssuedKey::new(key, self.receipt(&record, None)));
+                    return Ok(IssuedKey::new(key, self.receipt(&record, None).await));
                 }
                 Err(ManageError::Store(error))
                     if error.kind() == StoreErrorKind::AlreadyExists && attempt < ATTEMPTS =>

@@ -74,7 +74,9 @@ impl fmt::Debug for IssuedKey {
 pub struct Changed {
     /// The key after it.
     pub key: KeyView,
-    /// When it is in effect on every node. Without a cache that is at once.
+    /// When it is in effect on every node, whatever becomes of any: the instant of its
+    /// acknowledgement and the bound on staleness that nodes keep. With a
+    /// [`MemoryStore`](crate::MemoryStore) that is at once.
     pub everywhere_by: Timestamp,
 }
 

@@ -1,9 +1,10 @@
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::KeyService;
+use crate::cache::CaughtUp;
 use crate::error::StoreError;
 use crate::record::Body;
 use crate::store::{Change, Expect};
@@ -20,6 +21,8 @@ const RETAGS_PER_PASS: usize = 100;
 pub(super) struct Upkeep {
     flush_every: Duration,
     flushed: AtomicI64,
+    /// How many rewritten histories the observer has been told of.
+    rewrites: AtomicU64,
     retags: Mutex<HashMap<(KeyId, usize), Retag>>,
 }
 
@@ -31,11 +34,18 @@ pub struct Maintained {
     pub flushed: usize,
     /// Tags rewritten under the current pepper.
     pub retagged: usize,
+    /// What the cache heard from the log, if there is one.
+    pub caught_up: CaughtUp,
 }
 
 impl Upkeep {
     pub(super) fn new(flush_every: Duration) -> Self {
-        Self { flush_every, flushed: AtomicI64::new(i64::MIN), retags: Mutex::default() }
+        Self {
+            flush_every,
+            flushed: AtomicI64::new(i64::MIN),
+            rewrites: AtomicU64::new(0),
+            retags: Mutex::default(),
+        }
     }
 
     /// Makes the tag that a key should have under the current pepper, while the secret
@@ -74,14 +84,15 @@ impl Upkeep {
 }
 
 impl KeyService {
-    /// One pass of upkeep: writes usage when it is due, rewrites tags under the current
-    /// pepper at a bounded rate, and forgets idle counters. Call it each second.
+    /// One pass of upkeep: catches up with the log, writes usage when it is due, rewrites
+    /// tags under the current pepper at a bounded rate, and forgets idle counters. Call it
+    /// each second.
     ///
     /// # Errors
     ///
     /// The store's own; uses and tags that wait are kept, and the next pass goes on.
     pub async fn maintain(&self) -> Result<Maintained, StoreError> {
-        let mut done = Maintained::default();
+        let mut done = Maintained { caught_up: self.catch_up().await?, ..Maintained::default() };
         let now = self.now();
         if self.0.upkeep.is_flush_due(now) {
             done.flushed = self.flush().await?;
@@ -100,6 +111,23 @@ impl KeyService {
             done.retagged += usize::from(written?);
         }
         Ok(done)
+    }
+
+    /// Lets the cache read what is new in the log: call it when somebody hints that there
+    /// is something. Without a cache there is nothing to do.
+    ///
+    /// # Errors
+    ///
+    /// The store's own.
+    pub async fn catch_up(&self) -> Result<CaughtUp, StoreError> {
+        let Some(cache) = self.0.store.cache() else { return Ok(CaughtUp::default()) };
+        let caught_up = cache.catch_up().await;
+        let rewrites = cache.rewrites();
+        let told = self.0.upkeep.rewrites.swap(rewrites, Ordering::Relaxed);
+        if let Some(observer) = &self.0.observer {
+            (told..rewrites).for_each(|_| observer.history_rewritten());
+        }
+        caught_up
     }
 
     /// Puts a tag in the place of the old one, if that is still there. No event: both

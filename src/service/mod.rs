@@ -19,12 +19,14 @@ mod peppers;
 mod report;
 mod revoke;
 mod secret;
+mod shared;
 mod shared_limits;
 mod usage;
 mod verify;
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 pub use self::builder::KeyServiceBuilder;
 use self::entropy::Entropy;
@@ -36,6 +38,7 @@ use self::maintain::Upkeep;
 pub use self::observer::{Observer, Outcome};
 pub use self::peppers::{PepperReport, PepperUse, Resealed};
 pub use self::report::{ReportOptions, Reports};
+pub use self::shared::SharedKeyStore;
 use self::usage::UsageBuffer;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::grant::Roles;
@@ -43,7 +46,7 @@ use crate::limit::LocalLimits;
 use crate::policy::Actor;
 use crate::record::{Action, Body, Event, EventId, KeyRecord, KeyView, Status, Usage};
 use crate::scheme::KeyScheme;
-use crate::store::{SharedKeyStore, SharedLimitStore};
+use crate::store::SharedLimitStore;
 use crate::timestamp::{Clock, Timestamp};
 use crate::token::KeyId;
 
@@ -81,6 +84,10 @@ struct Inner {
     leases: Leases,
     roles: RwLock<Roles>,
     clock: Arc<dyn Clock>,
+    /// Whether the cache goes by the same clock, so that one reading does for both.
+    cache_shares_clock: bool,
+    /// How stale other nodes may be, for a store that doesn't say.
+    max_staleness: Duration,
     entropy: Entropy,
     observer: Option<Arc<dyn Observer>>,
     usage: UsageBuffer,
@@ -188,13 +195,15 @@ impl KeyService {
 
     async fn changed(&self, record: &KeyRecord) -> Changed {
         let usage = self.usage_of(record.id()).await;
-        self.receipt(record, usage.as_ref())
+        self.receipt(record, usage.as_ref()).await
     }
 
-    /// The receipt of a change that was acknowledged just now.
-    fn receipt(&self, record: &KeyRecord, usage: Option<&Usage>) -> Changed {
+    /// The receipt of a change that has been acknowledged.
+    async fn receipt(&self, record: &KeyRecord, usage: Option<&Usage>) -> Changed {
+        let unseen_for = self.0.store.unseen_for(self.0.max_staleness).await;
         let now = self.now();
-        Changed { key: self.shown(record, usage, now), everywhere_by: now }
+        let everywhere_by = now.saturating_add(unseen_for);
+        Changed { key: self.shown(record, usage, now), everywhere_by }
     }
 }
 

@@ -39,6 +39,15 @@ pub trait Observer: Send + Sync + 'static {
     fn changed(&self, event: &Event) {
         let _ = event;
     }
+
+    /// The log is not the one that the cache had read before: the database failed over to
+    /// a copy that lagged, was restored, or its log was trimmed beyond this node's place.
+    /// The cache has forgotten everything. It is told by
+    /// [`KeyService::maintain`](crate::KeyService::maintain) and
+    /// [`catch_up`](crate::KeyService::catch_up), once for each time.
+    ///
+    /// What was acknowledged and is not in that copy is lost: revokes too.
+    fn history_rewritten(&self) {}
 }
 
 /// An observer that somebody else keeps too, to read what it has counted.
@@ -49,6 +58,10 @@ impl<O: Observer + ?Sized> Observer for Arc<O> {
 
     fn changed(&self, event: &Event) {
         (**self).changed(event);
+    }
+
+    fn history_rewritten(&self) {
+        (**self).history_rewritten();
     }
 }
 

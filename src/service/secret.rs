@@ -118,7 +118,7 @@ impl KeyService {
                 Err(error) => return Err(error),
                 Ok(record) => {
                     let key = assemble(&body.prefix, id, &secret);
-                    return Ok(IssuedKey::new(key, self.receipt(&record, usage.as_ref())));
+                    return Ok(IssuedKey::new(key, self.receipt(&record, usage.as_ref()).await));
                 }
             }
         }

@@ -38,6 +38,18 @@ impl KeyService {
             if !self.has_shared_limits(&record) {
                 return self.decide(challenge, record, request, now);
             }
+        } else if let Some(cache) = inner.store.cache() {
+            let challenge = inner.scheme.challenge(presented);
+            let Some(challenge) = &challenge else {
+                return self.rejected(None, Deny::Malformed);
+            };
+            if let Some((record, moment)) = cache.find(challenge.key_id())
+                && !self.has_shared_limits(&record)
+            {
+                let shared = inner.cache_shares_clock;
+                let now = if shared { moment.wall } else { inner.clock.now() };
+                return self.decide(challenge, record, request, now);
+            }
         }
         // Boxed: what a wait keeps would make every verify's future large.
         Box::pin(self.answer(presented, request)).await
@@ -53,7 +65,7 @@ impl KeyService {
             return self.rejected(None, Deny::Malformed);
         };
         let id = challenge.key_id();
-        let record = match inner.store.get(id).await {
+        let record = match inner.store.look_up(id, || inner.scheme.lane(id)).await {
             Ok(record) => record,
             Err(error) => return self.told(id, Err(VerifyError::Unavailable(error))),
         };

@@ -203,21 +203,21 @@
 //! each run.
 
 mod contract;
+mod erased;
 mod feed;
 mod limit;
 mod memory;
 mod memory_limit;
 mod query;
-mod shared;
 mod table;
 
 pub use self::contract::{Change, Expect, KeyStore, OwnerCap, UsageStore};
+pub(crate) use self::erased::{DynSharedStore, DynStore};
 pub use self::feed::{ChangeFeed, Changes, DEFAULT_MAX_STALENESS, Hints};
 pub use self::limit::{Charge, LimitStore, LimitSubject, SharedLimit, SharedLimitStore, Taken};
 pub use self::memory::MemoryStore;
 pub use self::memory_limit::MemoryLimitStore;
 pub use self::query::{KeyQuery, ListPosition, LogOrder, LogQuery};
-pub use self::shared::SharedKeyStore;
 
 #[cfg(doc)]
 use crate::error::StoreErrorKind;

@@ -1,21 +1,21 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::contract::{Change, KeyStore, UsageStore};
-use super::memory::MemoryStore;
-use super::query::{KeyQuery, LogQuery};
+use crate::cache::KeyCache;
 use crate::error::StoreError;
 use crate::record::{Event, KeyRecord, Usage, UsageDelta};
+use crate::scheme::Lane;
+use crate::store::{Change, DynStore, KeyQuery, KeyStore, LogQuery, MemoryStore, UsageStore};
 use crate::token::KeyId;
 
 /// Any store, with its type forgotten.
 ///
 /// It has the methods of [`KeyStore`] and [`UsageStore`] without being either, so
-/// that every store converts into it. A [`MemoryStore`] is recognised and called
-/// without a boxed future.
+/// that every store converts into it. A [`MemoryStore`] and a [`KeyCache`] are recognised
+/// and called without a boxed future.
 ///
 /// ```
 /// use keyward::{MemoryStore, SharedKeyStore};
@@ -28,6 +28,7 @@ pub struct SharedKeyStore(Kind);
 
 #[derive(Clone)]
 enum Kind {
+    Cached(KeyCache),
     Memory(MemoryStore),
     Other(Arc<dyn DynStore>),
 }
@@ -35,13 +36,18 @@ enum Kind {
 impl<S: KeyStore + UsageStore + Clone> From<S> for SharedKeyStore {
     fn from(store: S) -> Self {
         let store: Box<dyn Any> = Box::new(store);
-        match store.downcast::<MemoryStore>().map(|memory| *memory) {
-            Ok(memory) => Self(Kind::Memory(memory)),
-            Err(store) => match store.downcast::<S>() {
-                Ok(store) => Self(Kind::Other(Arc::from(store as Box<dyn DynStore>))),
-                // A box of `S` is a box of `S`; this arm keeps the function total.
-                Err(_) => Self(Kind::Memory(MemoryStore::new())),
-            },
+        let store = match store.downcast::<MemoryStore>() {
+            Ok(memory) => return Self(Kind::Memory(*memory)),
+            Err(store) => store,
+        };
+        let store = match store.downcast::<KeyCache>() {
+            Ok(cache) => return Self(Kind::Cached(*cache)),
+            Err(store) => store,
+        };
+        match store.downcast::<S>() {
+            Ok(store) => Self(Kind::Other(Arc::from(store as Box<dyn DynStore>))),
+            // A box of `S` is a box of `S`; this arm keeps the function total.
+            Err(_) => Self(Kind::Memory(MemoryStore::new())),
         }
     }
 }
@@ -52,11 +58,43 @@ impl SharedKeyStore {
     pub(crate) fn memory(&self) -> Option<&MemoryStore> {
         match &self.0 {
             Kind::Memory(memory) => Some(memory),
-            Kind::Other(_) => None,
+            Kind::Cached(_) | Kind::Other(_) => None,
         }
     }
 
-    /// As [`KeyStore::get`].
+    /// The cache, if it is one.
+    #[inline]
+    pub(crate) fn cache(&self) -> Option<&KeyCache> {
+        match &self.0 {
+            Kind::Cached(cache) => Some(cache),
+            Kind::Memory(_) | Kind::Other(_) => None,
+        }
+    }
+
+    /// The record that a key is verified by: from the cache, if there is one.
+    pub(crate) async fn look_up(
+        &self,
+        id: KeyId,
+        lane: impl FnOnce() -> Lane,
+    ) -> Result<Option<KeyRecord>, StoreError> {
+        match &self.0 {
+            Kind::Cached(cache) => cache.look_up(id, lane).await,
+            Kind::Memory(_) | Kind::Other(_) => self.get(id).await,
+        }
+    }
+
+    /// How long from now a change that was acknowledged before the call may go unseen;
+    /// `otherwise` for a store that doesn't say.
+    pub(crate) async fn unseen_for(&self, otherwise: Duration) -> Duration {
+        match &self.0 {
+            Kind::Cached(cache) => cache.unseen_for().await,
+            Kind::Memory(_) => Duration::ZERO,
+            Kind::Other(_) => otherwise,
+        }
+    }
+
+    /// As [`KeyStore::get`]. A cache is asked for what the store behind it holds: whoever
+    /// looks at a key to change it sees it as it is.
     ///
     /// # Errors
     ///
@@ -64,6 +102,7 @@ impl SharedKeyStore {
     #[inline]
     pub async fn get(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {
         match &self.0 {
+            Kind::Cached(cache) => cache.read_behind(id).await,
             Kind::Memory(memory) => Ok(memory.find(id)),
             Kind::Other(store) => store.get_dyn(id).await,
         }
@@ -76,6 +115,7 @@ impl SharedKeyStore {
     /// The store's own.
     pub async fn commit(&self, change: Change) -> Result<(), StoreError> {
         match &self.0 {
+            Kind::Cached(cache) => cache.commit(change).await,
             Kind::Memory(memory) => memory.commit(change).await,
             Kind::Other(store) => store.commit_dyn(change).await,
         }
@@ -88,6 +128,7 @@ impl SharedKeyStore {
     /// The store's own.
     pub async fn list(&self, query: &KeyQuery) -> Result<Vec<KeyRecord>, StoreError> {
         match &self.0 {
+            Kind::Cached(cache) => cache.list(query).await,
             Kind::Memory(memory) => memory.list(query).await,
             Kind::Other(store) => store.list_dyn(query).await,
         }
@@ -100,6 +141,7 @@ impl SharedKeyStore {
     /// The store's own.
     pub async fn log(&self, query: &LogQuery) -> Result<Vec<(u64, Event)>, StoreError> {
         match &self.0 {
+            Kind::Cached(cache) => cache.log(query).await,
             Kind::Memory(memory) => memory.log(query).await,
             Kind::Other(store) => store.log_dyn(query).await,
         }
@@ -112,6 +154,7 @@ impl SharedKeyStore {
     /// The store's own.
     pub async fn add(&self, batch: &[UsageDelta]) -> Result<(), StoreError> {
         match &self.0 {
+            Kind::Cached(cache) => cache.add(batch).await,
             Kind::Memory(memory) => memory.add(batch).await,
             Kind::Other(store) => store.add_dyn(batch).await,
         }
@@ -124,6 +167,7 @@ impl SharedKeyStore {
     /// The store's own.
     pub async fn usage(&self, keys: &[KeyId]) -> Result<HashMap<KeyId, Usage>, StoreError> {
         match &self.0 {
+            Kind::Cached(cache) => cache.usage(keys).await,
             Kind::Memory(memory) => memory.usage(keys).await,
             Kind::Other(store) => store.usage_dyn(keys).await,
         }
@@ -133,46 +177,9 @@ impl SharedKeyStore {
 impl fmt::Debug for SharedKeyStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
+            Kind::Cached(_) => "SharedKeyStore(KeyCache)",
             Kind::Memory(_) => "SharedKeyStore(MemoryStore)",
             Kind::Other(_) => "SharedKeyStore(…)",
         })
-    }
-}
-
-type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
-
-/// The store traits as an object: private, so that nobody implements it by hand.
-trait DynStore: Send + Sync + 'static {
-    fn get_dyn(&self, id: KeyId) -> Answer<'_, Option<KeyRecord>>;
-    fn commit_dyn(&self, change: Change) -> Answer<'_, ()>;
-    fn list_dyn<'a>(&'a self, query: &'a KeyQuery) -> Answer<'a, Vec<KeyRecord>>;
-    fn log_dyn<'a>(&'a self, query: &'a LogQuery) -> Answer<'a, Vec<(u64, Event)>>;
-    fn add_dyn<'a>(&'a self, batch: &'a [UsageDelta]) -> Answer<'a, ()>;
-    fn usage_dyn<'a>(&'a self, keys: &'a [KeyId]) -> Answer<'a, HashMap<KeyId, Usage>>;
-}
-
-impl<S: KeyStore + UsageStore> DynStore for S {
-    fn get_dyn(&self, id: KeyId) -> Answer<'_, Option<KeyRecord>> {
-        Box::pin(self.get(id))
-    }
-
-    fn commit_dyn(&self, change: Change) -> Answer<'_, ()> {
-        Box::pin(self.commit(change))
-    }
-
-    fn list_dyn<'a>(&'a self, query: &'a KeyQuery) -> Answer<'a, Vec<KeyRecord>> {
-        Box::pin(self.list(query))
-    }
-
-    fn log_dyn<'a>(&'a self, query: &'a LogQuery) -> Answer<'a, Vec<(u64, Event)>> {
-        Box::pin(self.log(query))
-    }
-
-    fn add_dyn<'a>(&'a self, batch: &'a [UsageDelta]) -> Answer<'a, ()> {
-        Box::pin(self.add(batch))
-    }
-
-    fn usage_dyn<'a>(&'a self, keys: &'a [KeyId]) -> Answer<'a, HashMap<KeyId, Usage>> {
-        Box::pin(self.usage(keys))
     }
 }
