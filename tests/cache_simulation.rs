@@ -1,0 +1,412 @@
+//! Revocation holds within its bound, whatever happens to nodes, clocks, links and the
+//! database: a simulation by seeds, without hints.
+//!
+//! `KEYWARD_TEST_SEED` runs one seed again.
+
+mod nodes;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use keyward::{ChangeFeed as _, KeyCache, KeyId, KeyRecord, KeyStore as _};
+use nodes::database::Rows;
+use nodes::{Database, MILLI, NodeClock, Random, SECOND, Tasks, Time, is_revoked, key};
+
+const NODES: usize = 3;
+const KEYS: usize = 12;
+
+/// What may go wrong in a seed, besides delays.
+#[derive(Clone, Copy)]
+struct Weather {
+    /// Somebody sets the wall clocks; or machines are suspended. Not both: two clocks that
+    /// are wrong together deceive.
+    sets_clocks: bool,
+    suspends: bool,
+    outages: bool,
+    rewrites: bool,
+    trims: bool,
+    /// New processes don't know of a longer bound that holds on; so not both.
+    bounds: bool,
+    restarts: bool,
+    drops: bool,
+    /// Whether nodes look at the log by themselves.
+    polls: bool,
+    delay: u64,
+}
+
+impl Weather {
+    fn of(random: &mut Random) -> Self {
+        let suspends = random.chance(400);
+        let bounds = random.chance(300);
+        Self {
+            suspends,
+            sets_clocks: !suspends && random.chance(500),
+            outages: random.chance(500),
+            rewrites: random.chance(600),
+            trims: random.chance(300),
+            bounds,
+            restarts: !bounds && random.chance(300),
+            drops: random.chance(500),
+            polls: random.chance(850),
+            delay: [0, 20 * MILLI, 800 * MILLI, 8 * SECOND][random.index(4)],
+        }
+    }
+}
+
+/// What has been promised and seen.
+#[derive(Default)]
+struct Ledger {
+    /// Until when a revoked key may still be accepted, in real time.
+    refused_from: HashMap<KeyId, u64>,
+    /// When a node last saw a key revoked, and by what record.
+    seen: HashMap<(usize, KeyId), (String, u64)>,
+    /// Until when each node's promises may fall short, for a bound it never heard of.
+    unknown: [u64; NODES],
+    accepted: u64,
+    refused: u64,
+    unavailable: u64,
+    faults: Vec<String>,
+}
+
+struct World {
+    random: Random,
+    weather: Weather,
+    time: Time,
+    database: Database,
+    clocks: Vec<NodeClock>,
+    caches: Vec<KeyCache>,
+    tasks: Tasks,
+    ledger: Rc<RefCell<Ledger>>,
+    copies: Vec<Rows>,
+    /// The longest bound that any node may still be using, and until when.
+    longest: Vec<(u64, u64)>,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut random = Random(seed);
+        let weather = Weather::of(&mut random);
+        let time = Time::default();
+        time.advance(SECOND);
+        let database = Database::new(NODES, &time, seed);
+        let clocks: Vec<_> = (0..NODES).map(|_| NodeClock::new(&time)).collect();
+        let mut world = Self {
+            random,
+            weather,
+            caches: Vec::new(),
+            tasks: Tasks::default(),
+            ledger: Rc::default(),
+            copies: Vec::new(),
+            longest: Vec::new(),
+            time,
+            database,
+            clocks,
+        };
+        world.caches = (0..NODES).map(|node| world.start(node)).collect();
+        for link in world.database.links.lock().unwrap().iter_mut() {
+            link.delay = weather.delay;
+        }
+        world
+    }
+
+    /// A process on a node. Records get old: only the log and the fence keep them right.
+    fn start(&mut self, node: usize) -> KeyCache {
+        let time = self.time.clone();
+        let builder = KeyCache::builder(self.database.on(node))
+            .clock(self.clocks[node].clone())
+            .max_age(Duration::from_secs(1_000_000))
+            .misses_at_once(1 + self.random.index(4))
+            .capacity([4, 1_000][self.random.index(2)]);
+        if self.random.chance(500) {
+            return builder.build();
+        }
+        let sleep = move |duration: Duration| {
+            let time = time.clone();
+            let at = time.now() + u64::try_from(duration.as_micros()).unwrap();
+            async move { time.sleep_until(at).await }
+        };
+        builder.timer(sleep).build()
+    }
+
+    fn step(&mut self) {
+        let by = [MILLI, 20 * MILLI, 150 * MILLI, 900 * MILLI][self.random.index(4)];
+        self.time.advance(1 + self.random.below(by));
+        for node in 0..NODES {
+            if !self.clocks[node].is_suspended() {
+                self.work(node);
+            }
+        }
+        self.trouble();
+        let clocks = &self.clocks;
+        let is_awake = |node: usize| clocks.get(node).is_none_or(|clock| !clock.is_suspended());
+        self.tasks.run(&mut self.random, is_awake);
+    }
+
+    fn work(&mut self, node: usize) {
+        for _ in 0..self.random.index(4) {
+            self.verify(node);
+        }
+        if self.random.chance(60) {
+            self.change(node);
+        }
+        if self.weather.polls && self.random.chance(120) {
+            let cache = self.caches[node].clone();
+            self.tasks.spawn(node, async move {
+                let _ = cache.catch_up().await;
+            });
+        }
+        if self.weather.drops && self.random.chance(30) {
+            self.tasks.drop_one(&mut self.random);
+        }
+    }
+
+    fn verify(&mut self, node: usize) {
+        let id = key(self.random.index(KEYS));
+        let (cache, database) = (self.caches[node].clone(), self.database.clone());
+        let (time, ledger) = (self.time.clone(), Rc::clone(&self.ledger));
+        self.tasks.spawn(node, async move {
+            let began = time.now();
+            let answer = cache.get(id).await;
+            let held = database.record(id);
+            ledger.borrow_mut().saw(node, id, began, time.now(), answer.ok().as_ref(), held);
+        });
+    }
+
+    /// Revokes a key, or issues or edits one that is not revoked.
+    fn change(&mut self, node: usize) {
+        let id = key(self.random.index(KEYS));
+        let record = self.database.record(id);
+        if record.as_ref().is_some_and(is_revoked) {
+            return;
+        }
+        let revokes = record.is_some() && self.random.chance(300);
+        let change = self.database.change(id, revokes);
+        let (cache, database) = (self.caches[node].clone(), self.database.clone());
+        let ledger = Rc::clone(&self.ledger);
+        self.tasks.spawn(node, async move {
+            if cache.commit(change).await.is_ok() && revokes {
+                let unseen = cache.unseen_for().await;
+                let mut ledger = ledger.borrow_mut();
+                // Unless that copy is gone already.
+                if database.record(id).as_ref().is_some_and(is_revoked) {
+                    let unseen = u64::try_from(unseen.as_micros()).unwrap();
+                    let by = ledger.unknown[node].max(database.time.now() + unseen);
+                    ledger.promise(id, by);
+                }
+            }
+        });
+    }
+
+    fn trouble(&mut self) {
+        let node = self.random.index(NODES);
+        let weather = self.weather;
+        if weather.outages && self.random.chance(25) {
+            let links = &mut self.database.links.lock().unwrap();
+            links[node].down = !links[node].down;
+        }
+        if weather.suspends && self.random.chance(30) {
+            if self.clocks[node].is_suspended() {
+                self.clocks[node].resume();
+            } else {
+                self.clocks[node].suspend();
+            }
+        }
+        if weather.sets_clocks && self.random.chance(25) {
+            let by = [SECOND, 20 * SECOND, 4_000 * SECOND][self.random.index(3)];
+            let by = i64::try_from(self.random.below(by)).unwrap();
+            self.clocks[node].set(if self.random.chance(500) { by } else { -by });
+        }
+        if weather.restarts && self.random.chance(5) {
+            self.tasks.drop_node(node);
+            self.caches[node] = self.start(node);
+        }
+        if weather.bounds && self.random.chance(10) {
+            self.set_bound();
+        }
+        if weather.trims && self.random.chance(10) {
+            let mut rows = self.database.rows.lock().unwrap();
+            let kept = self.random.index(rows.log.len() + 1);
+            let gone = rows.log.len() - kept;
+            rows.log.drain(..gone);
+        }
+        if self.random.chance(20) {
+            let copy = self.database.rows.lock().unwrap().clone();
+            self.copies.push(copy);
+        }
+        if weather.rewrites && self.random.chance(8) && !self.copies.is_empty() {
+            self.rewrite();
+        }
+    }
+
+    fn set_bound(&mut self) {
+        let bound = Duration::from_millis(500 + self.random.below(12_000));
+        let before = self.database.rows.lock().unwrap().max_staleness;
+        let micros = u64::try_from(before.as_micros()).unwrap();
+        let until = self.time.now() + micros + 2 * self.weather.delay;
+        // A node that never heard of the longer bound can't promise it: the documentation
+        // says so, and this has to allow for it.
+        for node in 0..NODES {
+            if self.caches[node].max_staleness() != before {
+                self.ledger.borrow_mut().unknown[node] = until;
+            }
+        }
+        self.longest.push((until, micros));
+        let store = self.database.on(0);
+        self.tasks.spawn(NODES, async move {
+            let _ = store.set_max_staleness(bound).await;
+        });
+    }
+
+    /// Fails over to a copy that lags, or restores an older one.
+    fn rewrite(&mut self) {
+        let recent = self.copies.len().saturating_sub(3);
+        let at = if self.random.chance(700) {
+            recent + self.random.index(self.copies.len() - recent)
+        } else {
+            self.random.index(self.copies.len())
+        };
+        let mut copy = self.copies[at].clone();
+        self.copies.truncate(at + 1);
+        let mut rows = self.database.rows.lock().unwrap();
+        // What a new process doesn't know of a bound is told in the documentation.
+        copy.max_staleness = rows.max_staleness;
+        let bound = u64::try_from(copy.max_staleness.as_micros()).unwrap();
+        *rows = copy;
+        drop(rows);
+        let now = self.time.now();
+        let bound = self
+            .longest
+            .iter()
+            .filter(|(until, _)| now < *until)
+            .map(|(_, bound)| *bound)
+            .fold(bound, u64::max);
+        let mut ledger = self.ledger.borrow_mut();
+        let ledger = &mut *ledger;
+        // A revoke that this copy lacks is undone. One that it has is to be heard of.
+        for number in 0..KEYS {
+            let id = key(number);
+            if self.database.record(id).as_ref().is_some_and(is_revoked) {
+                let by = ledger.refused_from.get(&id).copied().unwrap_or_default();
+                ledger.refused_from.insert(id, by.max(now + bound));
+            } else {
+                ledger.refused_from.remove(&id);
+            }
+        }
+    }
+
+    /// Everything works again: then every node serves what the database holds.
+    fn heal(&mut self, case: &str) {
+        for clock in &self.clocks {
+            clock.resume();
+        }
+        for link in self.database.links.lock().unwrap().iter_mut() {
+            link.down = false;
+        }
+        for _ in 0..400 {
+            self.time.advance(100 * MILLI);
+            self.tasks.run(&mut self.random, |_| true);
+        }
+        assert_eq!(self.tasks.len(), 0, "{case}: somebody waits for ever");
+        for link in self.database.links.lock().unwrap().iter_mut() {
+            link.delay = 0;
+        }
+        for (node, cache) in self.caches.iter().enumerate() {
+            at_once(cache.catch_up()).unwrap_or_else(|error| panic!("{case}: {error}"));
+            assert!(cache.staleness().is_some(), "{case}: not fresh");
+            for number in 0..KEYS {
+                let found = at_once(cache.get(key(number))).unwrap();
+                let held = self.database.record(key(number));
+                let text = |record: Option<KeyRecord>| record.map(|record| record.to_document());
+                assert_eq!(text(found), text(held), "{case}: node {node} is stale for ever");
+            }
+        }
+    }
+}
+
+impl Ledger {
+    fn promise(&mut self, id: KeyId, by: u64) {
+        self.refused_from.entry(id).or_insert(by);
+    }
+
+    fn saw(
+        &mut self,
+        node: usize,
+        id: KeyId,
+        began: u64,
+        now: u64,
+        answer: Option<&Option<KeyRecord>>,
+        held: Option<KeyRecord>,
+    ) {
+        const TICK: u64 = 10;
+        let Some(answer) = answer else {
+            self.unavailable += 1;
+            return;
+        };
+        let Some(record) = answer else { return };
+        if is_revoked(record) {
+            self.refused += 1;
+            self.seen.insert((node, id), (record.to_document(), now));
+            return;
+        }
+        self.accepted += 1;
+        if let Some(by) = self.refused_from.get(&id).filter(|by| now > **by + TICK) {
+            let late = now - by;
+            self.faults.push(format!("node {node} accepted {id} at {now}, {late} us too late"));
+        }
+        // If that is what the database still holds, and no copy without it came between.
+        if let Some((document, at)) = self.seen.get(&(node, id))
+            && held.is_some_and(|held| held.to_document() == *document)
+            && began > *at
+        {
+            self.faults.push(format!("node {node}: {id} came back from the dead at {now}"));
+        }
+    }
+}
+
+fn at_once<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    match future.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
+        std::task::Poll::Ready(output) => output,
+        std::task::Poll::Pending => panic!("nothing is slow any more"),
+    }
+}
+
+/// What came of one seed: how many were accepted, refused, and neither.
+fn run(seed: u64) -> (u64, u64, u64) {
+    let case = format!("KEYWARD_TEST_SEED={seed}");
+    let mut world = World::new(seed);
+    for _ in 0..500 {
+        world.step();
+    }
+    world.heal(&case);
+    let ledger = world.ledger.borrow();
+    assert!(
+        ledger.faults.is_empty(),
+        "{case}: {} faults: {:#?}",
+        ledger.faults.len(),
+        ledger.faults.first()
+    );
+    (ledger.accepted, ledger.refused, ledger.unavailable)
+}
+
+/// 200 seeds; 2,000 at the scale of CI.
+#[test]
+fn a_revoked_key_is_refused_everywhere_within_the_bound() {
+    if let Ok(seed) = std::env::var("KEYWARD_TEST_SEED") {
+        run(seed.parse().unwrap());
+        return;
+    }
+    let scale: u64 = std::env::var("KEYWARD_TEST_SCALE").map_or(1, |it| it.parse().unwrap());
+    let mut sums = (0, 0, 0);
+    for seed in 0..200 * scale {
+        let (accepted, refused, unavailable) = run(seed);
+        sums = (sums.0 + accepted, sums.1 + refused, sums.2 + unavailable);
+    }
+    println!("accepted {}, refused {}, unavailable {}", sums.0, sums.1, sums.2);
+    assert!(
+        sums.0 > 20_000 * scale && sums.1 > 5_000 * scale && sums.2 > 5_000 * scale,
+        "{sums:?}"
+    );
+}
