@@ -134,7 +134,8 @@ impl KeyCache {
         };
         if let Ok(Some(record)) = &answer
             && !settings.read_through
-            && record.id() == id
+            // What is damaged may have been so on the way only.
+            && (record.id() == id && record.is_readable())
         {
             let entry = self.entry(record, reading, begun, before.as_ref(), fresh);
             inner.shelf.fill(id.as_bytes(), noted, entry);

@@ -191,7 +191,7 @@ impl Generation {
             slot.head.store(head, Ordering::Relaxed);
             self.taken.fetch_add(1, Ordering::Relaxed);
         }
-        slot.rest.store((tail << TAIL_AT) | (used as u64 + 1), Ordering::Release);
+        slot.rest.swap((tail << TAIL_AT) | (used as u64 + 1), Ordering::AcqRel);
         Ok(())
     }
 
@@ -200,28 +200,27 @@ impl Generation {
         if let Some((slot, rest)) = self.probe(id)
             && rest != 0
         {
-            slot.rest.store((tail << TAIL_AT) | REMOVED, Ordering::Release);
+            // Readers write here too: theirs comes before this or sees it.
+            slot.rest.swap((tail << TAIL_AT) | REMOVED, Ordering::AcqRel);
         }
     }
 
-    /// The entries, those that were asked for first.
-    fn entries(&self) -> impl Iterator<Item = ([u8; 10], &Entry)> {
-        let of = |asked: bool| {
-            self.slots.iter().filter_map(move |slot| {
-                let rest = slot.rest.load(Ordering::Acquire);
-                let entry = self.entry(rest).filter(|_| asked == (rest & ASKED != 0))?;
-                Some((whole(slot.head.load(Ordering::Relaxed), rest >> TAIL_AT), entry))
-            })
-        };
-        of(true).chain(of(false))
+    fn entries(&self) -> impl Iterator<Item = (bool, [u8; 10], &Entry)> {
+        self.slots.iter().filter_map(|slot| {
+            let rest = slot.rest.load(Ordering::Acquire);
+            let entry = self.entry(rest)?;
+            let id = whole(slot.head.load(Ordering::Relaxed), rest >> TAIL_AT);
+            Some((rest & ASKED != 0, id, entry))
+        })
     }
 
     /// The same entries with room for more; at most three quarters of the capacity, the
     /// ones that were asked for before the others.
     fn renewed(&self, capacity: usize) -> Self {
-        let live = self.entries().count();
-        let next = Self::new((live * 2).clamp(LEAST.min(capacity), capacity));
-        for (id, entry) in self.entries().take(capacity / 4 * 3) {
+        let mut live: Vec<_> = self.entries().collect();
+        live.sort_by_key(|(asked, ..)| !asked);
+        let next = Self::new((live.len() * 2).clamp(LEAST.min(capacity), capacity));
+        for (_, id, entry) in live.into_iter().take(capacity / 4 * 3) {
             let _ = next.put(&id, entry.clone());
         }
         next
