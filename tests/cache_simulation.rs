@@ -31,8 +31,8 @@ struct Weather {
     bounds: bool,
     restarts: bool,
     drops: bool,
-    /// Whether nodes look at the log by themselves.
-    polls: bool,
+    /// How often nodes look at the log by themselves, in a thousand steps.
+    polls: u64,
     delay: u64,
 }
 
@@ -49,7 +49,7 @@ impl Weather {
             bounds,
             restarts: !bounds && random.chance(300),
             drops: random.chance(500),
-            polls: random.chance(850),
+            polls: [0, 15, 50, 150][random.index(4)],
             delay: [0, 20 * MILLI, 800 * MILLI, 8 * SECOND][random.index(4)],
         }
     }
@@ -60,6 +60,8 @@ impl Weather {
 struct Ledger {
     /// Until when a revoked key may still be accepted, in real time.
     refused_from: HashMap<KeyId, u64>,
+    /// When a node's own revoke of a key was acknowledged, and of what record.
+    own: HashMap<(usize, KeyId), (String, u64)>,
     /// When a node last saw a key revoked, and by what record.
     seen: HashMap<(usize, KeyId), (String, u64)>,
     /// Until when each node's promises may fall short, for a bound it never heard of.
@@ -151,7 +153,7 @@ impl World {
         if self.random.chance(60) {
             self.change(node);
         }
-        if self.weather.polls && self.random.chance(120) {
+        if self.random.chance(self.weather.polls) {
             let cache = self.caches[node].clone();
             self.tasks.spawn(node, async move {
                 let _ = cache.catch_up().await;
@@ -186,7 +188,10 @@ impl World {
         let (cache, database) = (self.caches[node].clone(), self.database.clone());
         let ledger = Rc::clone(&self.ledger);
         self.tasks.spawn(node, async move {
+            let document = change.record.to_document();
             if cache.commit(change).await.is_ok() && revokes {
+                let own = (document, database.time.now());
+                ledger.borrow_mut().own.insert((node, id), own);
                 let unseen = cache.unseen_for().await;
                 let mut ledger = ledger.borrow_mut();
                 // Unless that copy is gone already.
@@ -356,11 +361,17 @@ impl Ledger {
             self.faults.push(format!("node {node} accepted {id} at {now}, {late} us too late"));
         }
         // If that is what the database still holds, and no copy without it came between.
-        if let Some((document, at)) = self.seen.get(&(node, id))
-            && held.is_some_and(|held| held.to_document() == *document)
-            && began > *at
+        let holds =
+            |document: &String| held.as_ref().is_some_and(|held| held.to_document() == *document);
+        for (seen, what) in
+            [(&self.seen, "came back from the dead"), (&self.own, "outlived its own revoke")]
         {
-            self.faults.push(format!("node {node}: {id} came back from the dead at {now}"));
+            if let Some((document, at)) = seen.get(&(node, id))
+                && began > *at
+                && holds(document)
+            {
+                self.faults.push(format!("node {node}: {id} {what} at {now}"));
+            }
         }
     }
 }

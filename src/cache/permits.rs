@@ -162,3 +162,91 @@ impl Drop for Permit<'_> {
         self.0.release();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use super::*;
+
+    fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    fn ready<F: Future>(future: Pin<&mut F>) -> F::Output {
+        match poll(future) {
+            Poll::Ready(output) => output,
+            Poll::Pending => panic!("has to wait"),
+        }
+    }
+
+    #[test]
+    fn permits_go_in_the_order_in_which_they_were_asked_for() {
+        let permits = Permits::new(1);
+        let first = ready(pin!(permits.acquire(0, None, 9))).unwrap();
+        let mut second = pin!(permits.acquire(0, None, 9));
+        let mut third = pin!(permits.acquire(0, None, 9));
+        assert!(poll(second.as_mut()).is_pending() && poll(third.as_mut()).is_pending());
+        drop(first);
+        assert!(poll(third.as_mut()).is_pending());
+        let late = pin!(permits.acquire(0, None, 9));
+        assert!(poll(late).is_pending(), "nobody comes in between");
+        drop(ready(second).unwrap());
+        assert!(ready(third).is_some());
+    }
+
+    #[test]
+    fn who_goes_away_with_a_permit_in_hand_passes_it_on() {
+        let permits = Permits::new(1);
+        let first = ready(pin!(permits.acquire(0, None, 9))).unwrap();
+        let mut second = Box::pin(permits.acquire(0, None, 9));
+        let mut third = pin!(permits.acquire(0, None, 9));
+        assert!(poll(second.as_mut()).is_pending() && poll(third.as_mut()).is_pending());
+        drop(first);
+        drop(second);
+        assert!(ready(third).is_some());
+        assert!(ready(pin!(permits.acquire(0, None, 9))).is_some(), "none is lost");
+    }
+
+    #[test]
+    fn too_many_and_too_late_are_refused() {
+        let permits = Permits::new(1);
+        let _first = ready(pin!(permits.acquire(0, None, 9))).unwrap();
+        let patience = Some(Patience { since: 0, micros: 50 });
+        let mut second = pin!(permits.acquire(0, patience, 1));
+        assert!(poll(second.as_mut()).is_pending());
+        assert!(ready(pin!(permits.acquire(0, patience, 1))).is_none(), "one waits already");
+        permits.expire(50);
+        assert!(poll(second.as_mut()).is_pending());
+        let mut third = pin!(permits.acquire(51, None, 1));
+        assert!(poll(third.as_mut()).is_pending(), "in the place of who has waited too long");
+        assert!(ready(second).is_none());
+    }
+
+    #[test]
+    fn no_order_of_coming_and_going_loses_a_permit() {
+        proptest::proptest!(|(acts in proptest::collection::vec(0_usize..12, 0..200))| {
+            let permits = Permits::new(3);
+            let (mut waiting, mut held) = (Vec::new(), Vec::new());
+            for act in acts {
+                match act {
+                    0..=5 => waiting.push(Box::pin(permits.acquire(0, None, 5))),
+                    6..=7 => drop(held.pop()),
+                    8 if !waiting.is_empty() => drop(waiting.remove(act % waiting.len())),
+                    _ => {}
+                }
+                waiting.retain_mut(|one| match poll(one.as_mut()) {
+                    Poll::Ready(permit) => {
+                        held.extend(permit);
+                        false
+                    }
+                    Poll::Pending => true,
+                });
+                assert!(held.len() <= 3 && (held.len() == 3 || waiting.is_empty()));
+            }
+            drop((waiting, held));
+            let all: Vec<_> = (0..3).map(|_| ready(pin!(permits.acquire(0, None, 0)))).collect();
+            assert!(all.iter().all(Option::is_some));
+        });
+    }
+}

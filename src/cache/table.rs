@@ -239,3 +239,7 @@ fn whole(head: u64, tail: u64) -> [u8; 10] {
     let [.., i, j] = tail.to_be_bytes();
     [a, b, c, d, e, f, g, h, i, j]
 }
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod tests;

@@ -2,10 +2,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::{pending, poll_fn};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
+use std::time::Duration;
 
 use keyward::{
-    Change, Event, Expect, KeyId, KeyQuery, KeyRecord, KeyStore, ListPosition, LogOrder, LogQuery,
-    StoreError, StoreErrorKind, Usage, UsageDelta, UsageStore,
+    Change, ChangeFeed, Changes, DEFAULT_MAX_STALENESS, Event, Expect, KeyId, KeyQuery, KeyRecord,
+    KeyStore, ListPosition, LogOrder, LogQuery, StoreError, StoreErrorKind, Usage, UsageDelta,
+    UsageStore,
 };
 
 /// Rows of id, version and document, read anew at every call, as from a database.
@@ -236,6 +238,17 @@ impl KeyStore for RowStore {
             })
         })
         .await
+    }
+}
+
+impl ChangeFeed for RowStore {
+    async fn changes(&self, query: &LogQuery) -> Result<Changes, StoreError> {
+        let entries = self.log(query).await?;
+        Ok(Changes { entries, max_staleness: DEFAULT_MAX_STALENESS })
+    }
+
+    async fn set_max_staleness(&self, _: Duration) -> Result<(), StoreError> {
+        Ok(())
     }
 }
 
