@@ -21,13 +21,15 @@ pub(crate) struct MapStore {
     suspends: bool,
 }
 
-#[derive(Default)]
-struct Tables {
+#[derive(Clone, Default)]
+pub(crate) struct Tables {
     keys: BTreeMap<KeyId, (u64, String)>,
     log: Vec<Event>,
     usage: HashMap<KeyId, Usage>,
     max_staleness: Option<Duration>,
     reads: u64,
+    down: bool,
+    hangs: bool,
 }
 
 impl Tables {
@@ -41,16 +43,48 @@ impl MapStore {
         Self { suspends: true, ..Self::default() }
     }
 
+    /// So many more entries in the log, about a key that nobody has.
+    pub(crate) fn add_noise(&self, entries: usize) {
+        let mut tables = self.tables.lock().unwrap();
+        let mut event = tables.log.first().unwrap().clone();
+        event.key = KeyId::from_bytes([0xee; 10]);
+        tables.log.extend(std::iter::repeat_n(event, entries));
+    }
+
     /// How often `get` was called.
     pub(crate) fn reads(&self) -> u64 {
         self.tables.lock().unwrap().reads
     }
 
-    async fn call<T>(&self, act: impl FnOnce(&mut Tables) -> T) -> T {
+    /// Whether every call fails.
+    pub(crate) fn set_down(&self, down: bool) {
+        self.tables.lock().unwrap().down = down;
+    }
+
+    /// Whether a `get` never ends.
+    pub(crate) fn set_hangs(&self, hangs: bool) {
+        self.tables.lock().unwrap().hangs = hangs;
+    }
+
+    pub(crate) fn copy(&self) -> Tables {
+        self.tables.lock().unwrap().clone()
+    }
+
+    pub(crate) fn restore(&self, copy: &Tables) {
+        copy.clone_into(&mut self.tables.lock().unwrap());
+    }
+
+    async fn call<T>(&self, act: impl FnOnce(&mut Tables) -> T) -> Result<T, StoreError> {
         self.suspend().await;
-        let done = act(&mut self.tables.lock().unwrap());
+        let done = {
+            let mut tables = self.tables.lock().unwrap();
+            if tables.down {
+                return Err(StoreError::new(StoreErrorKind::Unavailable));
+            }
+            act(&mut tables)
+        };
         self.suspend().await;
-        done
+        Ok(done)
     }
 
     async fn suspend(&self) {
@@ -68,12 +102,18 @@ impl MapStore {
 
 impl KeyStore for MapStore {
     async fn get(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {
-        self.call(|tables| {
-            tables.reads += 1;
-            let row = tables.keys.get(&id);
-            Ok(row.map(|(version, text)| KeyRecord::from_row(id, *version, text)))
-        })
-        .await
+        let (row, hangs) = self
+            .call(|tables| {
+                tables.reads += 1;
+                let row = tables.keys.get(&id);
+                let row = row.map(|(version, text)| KeyRecord::from_row(id, *version, text));
+                (row, tables.hangs)
+            })
+            .await?;
+        if hangs {
+            std::future::pending::<()>().await;
+        }
+        Ok(row)
     }
 
     async fn commit(&self, change: Change) -> Result<(), StoreError> {
@@ -99,7 +139,7 @@ impl KeyStore for MapStore {
             tables.log.extend(event);
             Ok(())
         })
-        .await
+        .await?
     }
 
     async fn list(&self, query: &KeyQuery) -> Result<Vec<KeyRecord>, StoreError> {
@@ -108,7 +148,7 @@ impl KeyStore for MapStore {
             found.retain(|record| query.matches(record));
             found.sort_by_key(|record| Reverse(ListPosition::of(record)));
             found.truncate(query.limit);
-            Ok(found)
+            found
         })
         .await
     }
@@ -121,7 +161,7 @@ impl KeyStore for MapStore {
                 found.reverse();
             }
             found.truncate(query.limit);
-            Ok(found)
+            found
         })
         .await
     }
@@ -135,8 +175,7 @@ impl ChangeFeed for MapStore {
     }
 
     async fn set_max_staleness(&self, bound: Duration) -> Result<(), StoreError> {
-        self.call(|tables| tables.max_staleness = Some(bound)).await;
-        Ok(())
+        self.call(|tables| tables.max_staleness = Some(bound)).await
     }
 }
 
@@ -147,13 +186,12 @@ impl UsageStore for MapStore {
                 tables.usage.entry(delta.key).or_default().add(delta);
             }
         })
-        .await;
-        Ok(())
+        .await
     }
 
     async fn usage(&self, keys: &[KeyId]) -> Result<HashMap<KeyId, Usage>, StoreError> {
         self.call(|tables| {
-            Ok(keys.iter().filter_map(|key| Some((*key, tables.usage.get(key)?.clone()))).collect())
+            keys.iter().filter_map(|key| Some((*key, tables.usage.get(key)?.clone()))).collect()
         })
         .await
     }
