@@ -1,6 +1,6 @@
 //! Several nodes over one simulated database, in one thread, by a seed: every delay, fault
 //! and clock is the simulation's, and a task is polled only when it was woken.
-#![allow(dead_code, reason = "each test file uses its own part of this")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its own part of this")]
 
 pub(crate) mod database;
 
