@@ -30,7 +30,7 @@ enum Phase {
     /// Nothing has been asked of the store.
     Queued,
     Reading(Reading),
-    Done(Reading, Arc<Answer>),
+    Done(Reading, Answer),
     /// Refused before anything was asked.
     Refused(StoreError),
     Abandoned,
@@ -115,8 +115,8 @@ impl Lead<'_> {
     }
 
     pub(super) fn done(&self, reading: Reading, answer: &Answer) {
-        let answer = answer.as_ref().map(Clone::clone).map_err(StoreError::echo);
-        self.flight.end(Phase::Done(reading, Arc::new(answer)));
+        let answer = echo(answer);
+        self.flight.end(Phase::Done(reading, answer));
     }
 
     pub(super) fn refused(&self, error: &StoreError) {
@@ -155,8 +155,7 @@ impl Future for Joined {
         let mut state = flight.state();
         match &state.phase {
             Phase::Done(reading, answer) => {
-                let answer = (**answer).as_ref().map(Clone::clone).map_err(StoreError::echo);
-                Poll::Ready(Some((Some(reading.started), answer)))
+                Poll::Ready(Some((Some(reading.started), echo(answer))))
             }
             Phase::Refused(error) => Poll::Ready(Some((None, Err(error.echo())))),
             Phase::Abandoned => Poll::Ready(None),
@@ -164,7 +163,9 @@ impl Future for Joined {
                 let waker = context.waker();
                 if let Some(ticket) = self.ticket {
                     let mine = state.waiting.iter_mut().find(|(known, _)| *known == ticket);
-                    mine.into_iter().for_each(|(_, known)| known.clone_from(waker));
+                    if let Some((_, known)) = mine {
+                        known.clone_from(waker);
+                    }
                 } else {
                     state.tickets += 1;
                     let ticket = state.tickets;
@@ -182,5 +183,12 @@ impl Drop for Joined {
         if let Some(ticket) = self.ticket {
             self.flight.state().waiting.retain(|(known, _)| *known != ticket);
         }
+    }
+}
+
+fn echo(answer: &Answer) -> Answer {
+    match answer {
+        Ok(found) => Ok(found.clone()),
+        Err(error) => Err(error.echo()),
     }
 }

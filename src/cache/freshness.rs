@@ -77,7 +77,7 @@ impl Freshness {
             let before = self.sequence.load(Ordering::Acquire);
             let fresh = self.fields();
             fence(Ordering::Acquire);
-            if before % 2 == 0 && self.sequence.load(Ordering::Relaxed) == before {
+            if before.is_multiple_of(2) && self.sequence.load(Ordering::Relaxed) == before {
                 return fresh;
             }
             spin_loop();

@@ -63,13 +63,12 @@ impl Permits {
     fn release(&self) {
         let waker = {
             let mut state = self.state();
-            match state.waiting.pop_front() {
+            if let Some(waiter) = state.waiting.pop_front() {
                 // Under the lock: who gives up now must find that it has a permit.
-                Some(waiter) => waiter.tell(Turn::Granted),
-                None => {
-                    state.free += 1;
-                    None
-                }
+                waiter.tell(Turn::Granted)
+            } else {
+                state.free += 1;
+                None
             }
         };
         if let Some(waker) = waker {

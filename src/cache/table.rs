@@ -235,9 +235,12 @@ fn halves(id: &[u8; 10]) -> (u64, u64) {
 }
 
 fn whole(head: u64, tail: u64) -> [u8; 10] {
-    let [a, b, c, d, e, f, g, h] = head.to_be_bytes();
-    let [.., i, j] = tail.to_be_bytes();
-    [a, b, c, d, e, f, g, h, i, j]
+    let mut id = [0; 10];
+    let bytes = head.to_be_bytes().into_iter().chain(tail.to_be_bytes().into_iter().skip(6));
+    for (byte, from) in id.iter_mut().zip(bytes) {
+        *byte = from;
+    }
+    id
 }
 
 #[cfg(test)]
