@@ -103,6 +103,25 @@ fn another_nodes_revoke_holds_by_the_receipt_and_ones_own_at_once() {
 }
 
 #[test]
+fn who_revokes_and_waits_comes_back_when_nobody_accepts_it() {
+    let world = World::new();
+    let (id, key) = world.issue("k");
+    assert_eq!(world.status(&key), 200);
+    let slept = std::cell::Cell::new(0);
+    let sleep = |left: Duration| {
+        slept.set(slept.get() + 1);
+        // A timer that fires early.
+        world.clock.advance(left.mul_f64(0.75).max(A_LITTLE));
+        std::future::ready(())
+    };
+    let (actor, reason) = (system(), Reason::Unused);
+    let receipt = run(world.admin.revoke_and_wait(&actor, id, reason, sleep)).unwrap();
+    assert!(slept.get() > 1 && world.clock.now() >= receipt.everywhere_by);
+    world.clock.advance(A_LITTLE);
+    assert_eq!(world.status(&key), 401);
+}
+
+#[test]
 fn a_receipt_says_what_its_store_allows_other_nodes() {
     let clock = FakeClock::at(START);
     let receipt = |builder: keyward::KeyServiceBuilder| {

@@ -107,9 +107,8 @@ fn flood(millis: usize, junk_per_milli: usize) -> [[u32; 3]; 3] {
     let answers: [Answers; 3] = Default::default();
     spawn(&mut tasks, &keys, hot.clone(), &answers[1]);
     for milli in 0..millis {
-        if milli % 3 == 0 {
-            let token = cold.get(milli / 3).cloned();
-            token.into_iter().for_each(|token| spawn(&mut tasks, &keys, token, &answers[0]));
+        if let Some(token) = cold.get(milli / 3).filter(|_| milli % 3 == 0) {
+            spawn(&mut tasks, &keys, token.clone(), &answers[0]);
         }
         spawn(&mut tasks, &keys, hot.clone(), &answers[1]);
         for _ in 0..junk_per_milli {

@@ -17,20 +17,26 @@ use nodes::{Database, MILLI, NodeClock, Random, SECOND, Tasks, Time, is_revoked,
 const NODES: usize = 3;
 const KEYS: usize = 12;
 
-/// What may go wrong in a seed, besides delays.
-#[derive(Clone, Copy)]
+/// What may go wrong.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    /// The bound is changed.
+    Bounds,
+    /// Somebody sets the wall clocks.
+    Clocks,
+    Drops,
+    Outages,
+    /// Processes start anew.
+    Restarts,
+    Rewrites,
+    /// Machines are suspended.
+    Suspends,
+    Trims,
+}
+
+/// What may go wrong in a seed, and how much.
 struct Weather {
-    /// Somebody sets the wall clocks; or machines are suspended. Not both: two clocks that
-    /// are wrong together deceive.
-    sets_clocks: bool,
-    suspends: bool,
-    outages: bool,
-    rewrites: bool,
-    trims: bool,
-    /// New processes don't know of a longer bound that holds on; so not both.
-    bounds: bool,
-    restarts: bool,
-    drops: bool,
+    troubles: Vec<Trouble>,
     /// How often nodes look at the log by themselves, in a thousand steps.
     polls: u64,
     delay: u64,
@@ -38,20 +44,39 @@ struct Weather {
 
 impl Weather {
     fn of(random: &mut Random) -> Self {
-        let suspends = random.chance(400);
-        let bounds = random.chance(300);
+        use Trouble::{Bounds, Clocks, Drops, Outages, Restarts, Rewrites, Suspends, Trims};
+        let likely = [
+            (Suspends, 400),
+            // Not both: two clocks that are wrong together deceive.
+            (Clocks, 400),
+            (Bounds, 300),
+            // Not both: a new process doesn't know of a longer bound that holds on.
+            (Restarts, 300),
+            (Drops, 500),
+            (Outages, 500),
+            (Rewrites, 600),
+            (Trims, 300),
+        ];
+        let mut troubles = Vec::new();
+        for (trouble, per_mille) in likely {
+            let excluded = match trouble {
+                Clocks => troubles.contains(&Suspends),
+                Restarts => troubles.contains(&Bounds),
+                _ => false,
+            };
+            if random.chance(per_mille) && !excluded {
+                troubles.push(trouble);
+            }
+        }
         Self {
-            suspends,
-            sets_clocks: !suspends && random.chance(500),
-            outages: random.chance(500),
-            rewrites: random.chance(600),
-            trims: random.chance(300),
-            bounds,
-            restarts: !bounds && random.chance(300),
-            drops: random.chance(500),
+            troubles,
             polls: [0, 15, 50, 150][random.index(4)],
             delay: [0, 20 * MILLI, 800 * MILLI, 8 * SECOND][random.index(4)],
         }
+    }
+
+    fn has(&self, trouble: Trouble) -> bool {
+        self.troubles.contains(&trouble)
     }
 }
 
@@ -108,7 +133,7 @@ impl World {
         };
         world.caches = (0..NODES).map(|node| world.start(node)).collect();
         for link in world.database.links.lock().unwrap().iter_mut() {
-            link.delay = weather.delay;
+            link.delay = world.weather.delay;
         }
         world
     }
@@ -159,7 +184,7 @@ impl World {
                 let _ = cache.catch_up().await;
             });
         }
-        if self.weather.drops && self.random.chance(30) {
+        if self.weather.has(Trouble::Drops) && self.random.chance(30) {
             self.tasks.drop_one(&mut self.random);
         }
     }
@@ -172,7 +197,14 @@ impl World {
             let began = time.now();
             let answer = cache.get(id).await;
             let held = database.record(id);
-            ledger.borrow_mut().saw(node, id, began, time.now(), answer.ok().as_ref(), held);
+            ledger.borrow_mut().saw(
+                node,
+                id,
+                began,
+                time.now(),
+                answer.ok().as_ref(),
+                held.as_ref(),
+            );
         });
     }
 
@@ -206,31 +238,30 @@ impl World {
 
     fn trouble(&mut self) {
         let node = self.random.index(NODES);
-        let weather = self.weather;
-        if weather.outages && self.random.chance(25) {
+        if self.weather.has(Trouble::Outages) && self.random.chance(25) {
             let links = &mut self.database.links.lock().unwrap();
             links[node].down = !links[node].down;
         }
-        if weather.suspends && self.random.chance(30) {
+        if self.weather.has(Trouble::Suspends) && self.random.chance(30) {
             if self.clocks[node].is_suspended() {
                 self.clocks[node].resume();
             } else {
                 self.clocks[node].suspend();
             }
         }
-        if weather.sets_clocks && self.random.chance(25) {
+        if self.weather.has(Trouble::Clocks) && self.random.chance(25) {
             let by = [SECOND, 20 * SECOND, 4_000 * SECOND][self.random.index(3)];
             let by = i64::try_from(self.random.below(by)).unwrap();
             self.clocks[node].set(if self.random.chance(500) { by } else { -by });
         }
-        if weather.restarts && self.random.chance(5) {
+        if self.weather.has(Trouble::Restarts) && self.random.chance(5) {
             self.tasks.drop_node(node);
             self.caches[node] = self.start(node);
         }
-        if weather.bounds && self.random.chance(10) {
+        if self.weather.has(Trouble::Bounds) && self.random.chance(10) {
             self.set_bound();
         }
-        if weather.trims && self.random.chance(10) {
+        if self.weather.has(Trouble::Trims) && self.random.chance(10) {
             let mut rows = self.database.rows.lock().unwrap();
             let kept = self.random.index(rows.log.len() + 1);
             let gone = rows.log.len() - kept;
@@ -240,7 +271,7 @@ impl World {
             let copy = self.database.rows.lock().unwrap().clone();
             self.copies.push(copy);
         }
-        if weather.rewrites && self.random.chance(8) && !self.copies.is_empty() {
+        if self.weather.has(Trouble::Rewrites) && self.random.chance(8) && !self.copies.is_empty() {
             self.rewrite();
         }
     }
@@ -342,7 +373,7 @@ impl Ledger {
         began: u64,
         now: u64,
         answer: Option<&Option<KeyRecord>>,
-        held: Option<KeyRecord>,
+        held: Option<&KeyRecord>,
     ) {
         const TICK: u64 = 10;
         let Some(answer) = answer else {
@@ -361,8 +392,7 @@ impl Ledger {
             self.faults.push(format!("node {node} accepted {id} at {now}, {late} us too late"));
         }
         // If that is what the database still holds, and no copy without it came between.
-        let holds =
-            |document: &String| held.as_ref().is_some_and(|held| held.to_document() == *document);
+        let holds = |document: &String| held.is_some_and(|held| held.to_document() == *document);
         for (seen, what) in
             [(&self.seen, "came back from the dead"), (&self.own, "outlived its own revoke")]
         {

@@ -17,6 +17,8 @@ mod promise;
 mod shelf;
 mod sync;
 mod table;
+#[cfg(test)]
+mod table_tests;
 mod timer;
 
 use std::collections::HashMap;

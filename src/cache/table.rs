@@ -242,7 +242,3 @@ fn whole(head: u64, tail: u64) -> [u8; 10] {
     }
     id
 }
-
-#[cfg(test)]
-#[path = "table_tests.rs"]
-mod tests;

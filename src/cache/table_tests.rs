@@ -1,7 +1,9 @@
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::super::freshness::Instant;
-use super::*;
+use super::entry::Entry;
+use super::freshness::Instant;
+use super::table::Table;
 use crate::record::KeyRecord;
 use crate::token::KeyId;
 use crate::token::tests::scale;

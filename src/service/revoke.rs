@@ -1,4 +1,6 @@
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::time::Duration;
 
 use super::change::RACES;
 use super::error::lost_race;
@@ -47,6 +49,51 @@ impl KeyService {
                 Ok(record) => return Ok(self.changed(&record).await),
             }
         }
+    }
+
+    /// Revokes a key, and waits until that is in effect on every node.
+    ///
+    /// `sleep` is the runtime's timer, such as `tokio::time::sleep`. Whoever stops waiting
+    /// has revoked the key all the same, once the store has acknowledged it.
+    ///
+    /// ```
+    /// # use keyward::{Actor, Environment, KeyScheme, KeyService, MemoryStore, NewKey, PepperRing};
+    /// # use keyward::Reason;
+    /// # pollster::block_on(async {
+    /// # let peppers = PepperRing::from_base64(&PepperRing::generate()?)?;
+    /// # let scheme = KeyScheme::new(peppers, [("ak_live", Environment::PRODUCTION)])?;
+    /// # let keys = KeyService::new(scheme, MemoryStore::new());
+    /// # let admin = Actor::system("docs");
+    /// # let id = keys.issue(&admin, NewKey::named("cron").owner("org_1")).await?.id();
+    /// let sleep = |duration| async move { std::thread::sleep(duration) };
+    /// let receipt = keys.revoke_and_wait(&admin, id, Reason::OwnerLeft, sleep).await?;
+    /// assert!(keys.now() >= receipt.everywhere_by);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`KeyService::revoke`].
+    pub async fn revoke_and_wait<F: Future<Output = ()>>(
+        &self,
+        actor: &Actor,
+        id: KeyId,
+        reason: Reason,
+        sleep: impl Fn(Duration) -> F,
+    ) -> Result<Changed, ManageError> {
+        let changed = self.revoke(actor, id, reason).await?;
+        let began = self.0.clock.moment();
+        let whole = changed.everywhere_by.saturating_duration_since(began.wall);
+        // By the monotonic clock: somebody may set the other one.
+        let left = || {
+            let waited = self.0.clock.moment().monotonic.saturating_sub(began.monotonic);
+            whole.checked_sub(waited).filter(|left| !left.is_zero())
+        };
+        while let Some(left) = left() {
+            sleep(left).await;
+        }
+        Ok(changed)
     }
 
     /// What replaces a record that can't be believed: what it claims, and no grants.
