@@ -19,6 +19,12 @@ mod cache {
         /// The version of a record.
         #[derive(Clone)]
         pub(super) struct Entry(pub(super) u64);
+
+        impl Entry {
+            pub(super) fn version(&self) -> u64 {
+                self.0
+            }
+        }
     }
 
     mod fence;

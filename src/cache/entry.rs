@@ -16,6 +16,10 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    pub(super) fn version(&self) -> u64 {
+        self.record.version()
+    }
+
     /// Whether it may still be used, as far as the time since the last pass goes.
     #[inline]
     pub(super) fn is_fresh(&self, fresh: Fresh, now: Instant, slack: u64) -> bool {

@@ -1,5 +1,6 @@
 //! The entries, and the fence that what is put there has to pass.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use super::entry::Entry;
@@ -35,13 +36,23 @@ impl Shelf {
 
     /// Puts an entry that was read after `noted`, unless something has changed since or
     /// is changing now.
+    ///
+    /// Reads may come back in another order than they were answered in: what is older than
+    /// something that was seen is removed, whichever of the two stands here.
     pub(super) fn fill(&self, id: &[u8; 10], noted: u64, entry: Entry) -> bool {
         let changing = self.writing();
         let stands = self.fence.note(id) == noted && !changing.contains_key(id);
-        if stands {
-            self.table.put(id, entry);
+        let before = self.table.with(id, |before| before.version().cmp(&entry.version()));
+        match before {
+            Some(Ordering::Greater) => self.remove(id),
+            Some(Ordering::Less) if !stands => self.remove(id),
+            _ if stands => {
+                self.table.put(id, entry);
+                return true;
+            }
+            _ => {}
         }
-        stands
+        false
     }
 
     /// Removes an entry, and keeps what is being read now from taking its place.
