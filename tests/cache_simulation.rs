@@ -83,8 +83,9 @@ impl Weather {
 /// What has been promised and seen.
 #[derive(Default)]
 struct Ledger {
-    /// Until when a revoked key may still be accepted, in real time.
-    refused_from: HashMap<KeyId, u64>,
+    /// When a revoke was acknowledged, and until when the key may still be accepted, in
+    /// real time.
+    revoked: HashMap<KeyId, (u64, u64)>,
     /// When a node's own revoke of a key was acknowledged, and of what record.
     own: HashMap<(usize, KeyId), (String, u64)>,
     /// When a node last saw a key revoked, and by what record.
@@ -224,13 +225,14 @@ impl World {
             if cache.commit(change).await.is_ok() && revokes {
                 let own = (document, database.time.now());
                 ledger.borrow_mut().own.insert((node, id), own);
+                let acknowledged = database.time.now();
                 let unseen = cache.unseen_for().await;
                 let mut ledger = ledger.borrow_mut();
                 // Unless that copy is gone already.
                 if database.record(id).as_ref().is_some_and(is_revoked) {
                     let unseen = u64::try_from(unseen.as_micros()).unwrap();
                     let by = ledger.unknown[node].max(database.time.now() + unseen);
-                    ledger.promise(id, by);
+                    ledger.revoked.entry(id).or_insert((acknowledged, by));
                 }
             }
         });
@@ -324,10 +326,10 @@ impl World {
         for number in 0..KEYS {
             let id = key(number);
             if self.database.record(id).as_ref().is_some_and(is_revoked) {
-                let by = ledger.refused_from.get(&id).copied().unwrap_or_default();
-                ledger.refused_from.insert(id, by.max(now + bound));
+                let (_, by) = ledger.revoked.get(&id).copied().unwrap_or_default();
+                ledger.revoked.insert(id, (now, by.max(now + bound)));
             } else {
-                ledger.refused_from.remove(&id);
+                ledger.revoked.remove(&id);
             }
         }
     }
@@ -362,10 +364,6 @@ impl World {
 }
 
 impl Ledger {
-    fn promise(&mut self, id: KeyId, by: u64) {
-        self.refused_from.entry(id).or_insert(by);
-    }
-
     fn saw(
         &mut self,
         node: usize,
@@ -387,7 +385,9 @@ impl Ledger {
             return;
         }
         self.accepted += 1;
-        if let Some(by) = self.refused_from.get(&id).filter(|by| now > **by + TICK) {
+        // Who asked before that was acknowledged may be told what held then.
+        let revoked = self.revoked.get(&id).filter(|(acknowledged, _)| began > *acknowledged);
+        if let Some((_, by)) = revoked.filter(|(_, by)| now > *by + TICK) {
             let late = now - by;
             self.faults.push(format!("node {node} accepted {id} at {now}, {late} us too late"));
         }

@@ -20,9 +20,9 @@ impl Entry {
         self.record.version()
     }
 
-    /// Whether it may still be used, as far as the time since the last pass goes.
-    #[inline]
-    pub(super) fn is_fresh(&self, fresh: Fresh, now: Instant, slack: u64) -> bool {
+    /// Whether a store that can't be asked is a reason to use it, for so long beyond the
+    /// bound.
+    pub(super) fn is_fresh_within(&self, fresh: Fresh, now: Instant, slack: u64) -> bool {
         let bound = fresh.bound.saturating_add(slack);
         let within = |at| now.since(at).is_some_and(|age| age <= bound);
         within(fresh.at) || within(self.filled)

@@ -11,7 +11,7 @@ pub(super) struct Instant {
 
 impl Instant {
     /// Later than any: nothing is ever known to have been since.
-    const NEVER: Self = Self { wall: i64::MAX, monotonic: u64::MAX };
+    pub(super) const NEVER: Self = Self { wall: i64::MAX, monotonic: u64::MAX };
 
     /// How long after `earlier` this is, by the clock that says more; `None` if either
     /// has run backwards.
@@ -37,6 +37,16 @@ pub(super) struct Fresh {
 impl Fresh {
     /// Nothing has been heard.
     pub(super) const NOTHING: Self = Self { at: Instant::NEVER, bound: 0, pass: 0 };
+
+    /// Whether it is still so.
+    ///
+    /// That a record was read later than the pass began makes no difference: how long it
+    /// could then be used is known from the pass alone, and a bound that was read longer
+    /// ago than itself may have been lowered.
+    #[inline]
+    pub(super) fn holds(self, now: Instant) -> bool {
+        now.since(self.at).is_some_and(|age| age <= self.bound)
+    }
 
     /// The same, with everything that was heard forgotten.
     pub(super) const fn forgotten(self) -> Self {

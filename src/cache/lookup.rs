@@ -23,9 +23,11 @@ impl KeyCache {
         let fresh = inner.freshness.read();
         let moment = inner.settings.clock.moment();
         let now = Instant::from(moment);
+        if !fresh.holds(now) {
+            return None;
+        }
         let record = inner.shelf.with(id.as_bytes(), |entry| {
-            let usable =
-                entry.is_of_log(fresh) && entry.is_young(now) && entry.is_fresh(fresh, now, 0);
+            let usable = entry.is_of_log(fresh) && entry.is_young(now);
             usable.then(|| entry.record.clone())
         });
         Some((record??, moment))
@@ -55,10 +57,9 @@ impl KeyCache {
     fn wants_pass(&self, id: KeyId) -> bool {
         let fresh = self.0.freshness.read();
         let now = self.instant();
-        let lapsed = |entry: &Entry| {
-            entry.is_of_log(fresh) && entry.is_young(now) && !entry.is_fresh(fresh, now, 0)
-        };
-        fresh.pass == 0 || self.0.shelf.with(id.as_bytes(), lapsed).unwrap_or_default()
+        let kept = |entry: &Entry| entry.is_of_log(fresh) && entry.is_young(now);
+        let is_kept = || self.0.shelf.with(id.as_bytes(), kept).unwrap_or_default();
+        !fresh.holds(now) && (fresh.at == Instant::NEVER || is_kept())
     }
 
     /// What the host has chosen to use while the store can't be asked.
@@ -67,7 +68,7 @@ impl KeyCache {
         let fresh = self.0.freshness.read();
         let now = self.instant();
         let record = self.0.shelf.with(id.as_bytes(), |entry| {
-            let usable = entry.is_of_log(fresh) && entry.is_fresh(fresh, now, slack);
+            let usable = entry.is_of_log(fresh) && entry.is_fresh_within(fresh, now, slack);
             usable.then(|| entry.record.clone())
         });
         record.flatten()
@@ -76,12 +77,14 @@ impl KeyCache {
     async fn load(&self, id: KeyId, lane: Lane) -> Result<Option<KeyRecord>, StoreError> {
         let inner = &*self.0;
         loop {
-            // One that began before a change of this node's, or that hangs, is for those
-            // who wait for it already.
+            // One that began before a change of this node's, or longer ago than a record may
+            // be used, is for those who wait for it already.
             let may_join = |reading: Reading| {
+                let (fresh, now) = (inner.freshness.read(), self.instant());
+                let is_young = now.since(reading.started).is_some_and(|age| age <= fresh.bound);
                 !inner.settings.read_through
                     && reading.noted == inner.shelf.note(id.as_bytes())
-                    && self.is_timely(reading.started)
+                    && (fresh.holds(now) && is_young)
             };
             match inner.flights.enter(id, may_join) {
                 Role::Lead(lead) => return self.read(lead, id, lane).await,
@@ -178,14 +181,15 @@ impl KeyCache {
             || self.instant().since(started).is_some_and(|age| age <= self.limit())
     }
 
-    /// The bound, in microseconds; before the store has told it, what it is by default.
+    /// How long an answer may take, in microseconds: the bound, as far as it is known.
     fn limit(&self) -> u64 {
         let fresh = self.0.freshness.read();
-        if fresh.pass > 0 {
+        if fresh.holds(self.instant()) {
             return fresh.bound;
         }
         let own = self.0.settings.max_staleness.unwrap_or(DEFAULT_MAX_STALENESS);
-        micros(own.min(DEFAULT_MAX_STALENESS))
+        let known = if fresh.pass > 0 { fresh.bound } else { u64::MAX };
+        micros(own.min(DEFAULT_MAX_STALENESS)).min(known)
     }
 }
 

@@ -14,6 +14,10 @@ use crate::store::{Changes, LogQuery};
 /// How many entries of the log one call asks for.
 const PAGE: usize = 1_000;
 
+/// How long a verify goes on with a pass, if there is a timer: 1 s, in microseconds. What a
+/// pass has applied by then is not lost.
+const PATIENCE_OF_A_VERIFY: u64 = 1_000_000;
+
 /// The most that wait for a pass.
 const MOST_WAITING: usize = 4_096;
 
@@ -81,11 +85,10 @@ impl KeyCache {
         let Some(_turn) = inner.settings.timer.within(PATIENCE, turn).await.flatten() else {
             return;
         };
-        let fresh = inner.freshness.read();
-        let lapsed = self.instant().since(fresh.at).is_none_or(|age| age > fresh.bound);
+        let lapsed = !inner.freshness.read().holds(self.instant());
         if lapsed && self.outcome_since(asked).is_none() {
-            // What went wrong is seen by the read that follows.
-            let _ = self.run().await;
+            // What goes wrong, or takes too long, is seen by the read that follows.
+            let _ = inner.settings.timer.within(PATIENCE_OF_A_VERIFY, self.run()).await;
         }
     }
 
