@@ -20,6 +20,7 @@ mod memory {
 mod suspending {
     keyward::conformance_suite!(
         #[pollster::test]
+        #[cfg(not(doc))]
         super::suspending().await
     );
 }

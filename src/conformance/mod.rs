@@ -128,8 +128,14 @@ macro_rules! conformance_suite {
             }
         }
     };
-    ($(#[$attribute:meta])+ $store:expr $(,)?) => {
-        $crate::conformance_suite!(@clauses @tests [$(#[$attribute])+] [$store]);
+    (@attributes [$($attributes:tt)+] #[$($attribute:tt)+] $($rest:tt)+) => {
+        $crate::conformance_suite!(@attributes [$($attributes)+ #[$($attribute)+]] $($rest)+);
+    };
+    (@attributes [$($attributes:tt)+] $store:expr $(,)?) => {
+        $crate::conformance_suite!(@clauses @tests [$($attributes)+] [$store]);
+    };
+    (#[$($attribute:tt)+] $($rest:tt)+) => {
+        $crate::conformance_suite!(@attributes [#[$($attribute)+]] $($rest)+);
     };
 }
 
