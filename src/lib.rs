@@ -52,6 +52,8 @@ pub use crate::grant::{
     ClientIp, Environment, Network, NetworkRules, NetworkVerdict, ResourceRules, RoleName, Roles,
     Scope, ScopeExpr, ScopeSet, Scopes,
 };
+#[cfg(feature = "postgres")]
+pub use crate::integrations::{PostgresHints, PostgresLimits, PostgresStore};
 #[cfg(feature = "redis")]
 pub use crate::integrations::{RedisHints, RedisLimits, RedisPublisher};
 #[cfg(feature = "sqlite")]

@@ -1,10 +1,14 @@
 //! The edge: one module per foreign crate, each behind its feature.
 
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
+#[cfg(feature = "postgres")]
+pub use self::postgres::{PostgresHints, PostgresLimits, PostgresStore};
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisHints, RedisLimits, RedisPublisher};
 #[cfg(feature = "sqlite")]

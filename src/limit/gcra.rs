@@ -39,6 +39,14 @@ pub(super) struct Denied {
     pub(super) retry_after: Option<Duration>,
 }
 
+/// A rate limit in whole ticks: so many to a microsecond, to a unit, and to a full bucket.
+#[cfg(feature = "postgres")]
+pub(crate) struct Ticks {
+    pub(crate) scale: u64,
+    pub(crate) step: u64,
+    pub(crate) capacity: u64,
+}
+
 impl Gcra {
     /// `count` units per `period` microseconds (at most 1000 per microsecond), `burst` at once.
     pub(super) fn new(count: u64, period: u64, burst: u64) -> Self {
@@ -53,6 +61,12 @@ impl Gcra {
             ((step * count / period).clamp(1, FINEST), step)
         };
         Self { scale, step, capacity: burst * step }
+    }
+
+    #[cfg(feature = "postgres")]
+    pub(super) fn rule(self) -> Ticks {
+        let Self { scale, step, capacity } = self;
+        Ticks { scale, step, capacity }
     }
 
     /// Takes `cost` units at `now` and returns the backlog after it, in ticks.

@@ -1,0 +1,183 @@
+use std::sync::Arc;
+
+use serde_json::{Map, Value as Json};
+use sqlx::Row;
+use sqlx::postgres::{PgConnection, PgRow};
+
+use super::error::{Fate, corrupt, fate, replica};
+use super::lanes::{Answered, Batch};
+use super::names::Names;
+use super::statement::{Protocol, Statement, Value};
+use crate::error::{StoreError, StoreErrorKind};
+use crate::store::{Change, Expect};
+use crate::token::KeyId;
+
+/// Rows by their ids.
+pub(super) struct Lookup {
+    one: Statement,
+    several: Statement,
+    protocol: Protocol,
+}
+
+/// How many ids the statement for several asks for; fewer are filled up with the last, so
+/// that one plan serves every number of them.
+const SEVERAL: usize = 16;
+
+impl Lookup {
+    pub(super) fn new(names: &Names, protocol: Protocol) -> Self {
+        // One row at least says whether the server is a replica.
+        let sql = |ids: &str| {
+            let sql = format!(
+                "SELECT here.standby, k.id, k.version, k.document \
+                 FROM (SELECT pg_catalog.pg_is_in_recovery() AS standby) AS here \
+                 LEFT JOIN \"{{schema}}\".\"{{prefix}}keys\" AS k ON k.id {ids}"
+            );
+            Statement::new(names.fill(&sql))
+        };
+        let places: Vec<String> = (1..=SEVERAL).map(|place| format!("${place}")).collect();
+        let several = sql(&format!("IN ({})", places.join(", ")));
+        Self { one: sql("= $1"), several, protocol }
+    }
+}
+
+impl Batch for Lookup {
+    type Question = KeyId;
+    type Answer = Option<(u64, String)>;
+    const MOST: usize = SEVERAL;
+    const REPEATABLE: bool = true;
+
+    async fn ask(
+        &self,
+        connection: &mut PgConnection,
+        ids: &[KeyId],
+    ) -> Result<Vec<Answered<Self>>, sqlx::Error> {
+        let texts: Vec<String> = ids.iter().map(KeyId::to_string).collect();
+        let statement = if texts.len() == 1 { &self.one } else { &self.several };
+        let filled = if texts.len() == 1 { 1 } else { SEVERAL };
+        let mut values: Vec<Value<'_>> = texts.iter().map(|text| Value::Text(text)).collect();
+        if let Some(last) = values.last().copied() {
+            values.resize(filled, last);
+        }
+        let rows = statement.rows(connection, self.protocol, &values).await?;
+        let mut found = Vec::with_capacity(rows.len());
+        for row in &rows {
+            if row.try_get::<bool, _>(0)? {
+                return Ok(ids.iter().map(|_| Err(replica())).collect());
+            }
+            if let Some(id) = row.try_get::<Option<&str>, _>(1)? {
+                found.push((id, row));
+            }
+        }
+        let answer = |text: &String| {
+            let row = found.iter().find(|(id, _)| id == text);
+            row.map(|(_, row)| version_and_document(row, 2)).transpose()
+        };
+        texts.iter().map(|text| answer(text).map(Ok)).collect()
+    }
+}
+
+/// The version and the document of a row, from this column on. No version is negative;
+/// one that somebody made so belongs to no document.
+pub(super) fn version_and_document(
+    row: &PgRow,
+    column: usize,
+) -> Result<(u64, String), sqlx::Error> {
+    let version: i64 = row.try_get(column)?;
+    Ok((u64::try_from(version).unwrap_or_default(), row.try_get(column + 1)?))
+}
+
+/// Changes, in the order in which they came: those that come while the server is busy go
+/// together, in one transaction.
+pub(super) struct Commits {
+    commit: Statement,
+    protocol: Protocol,
+}
+
+impl Commits {
+    pub(super) fn new(names: &Names, protocol: Protocol) -> Self {
+        let sql = "SELECT \"{schema}\".\"{prefix}commit\"($1::text)";
+        Self { commit: Statement::new(names.fill(sql)), protocol }
+    }
+
+    async fn commit(
+        &self,
+        connection: &mut PgConnection,
+        changes: &[Arc<str>],
+    ) -> Result<Vec<Answered<Self>>, sqlx::Error> {
+        let list = format!("[{}]", changes.join(","));
+        let rows = self.commit.rows(connection, self.protocol, &[Value::Text(&list)]).await?;
+        let outcomes: &str = rows.first().map_or(Ok(""), |row| row.try_get(0))?;
+        let mut outcomes = outcomes.split(',');
+        Ok(changes.iter().map(|_| outcome(outcomes.next().unwrap_or_default())).collect())
+    }
+}
+
+impl Batch for Commits {
+    type Question = Arc<str>;
+    type Answer = ();
+    const MOST: usize = 64;
+    const REPEATABLE: bool = false;
+
+    async fn ask(
+        &self,
+        connection: &mut PgConnection,
+        changes: &[Arc<str>],
+    ) -> Result<Vec<Answered<Self>>, sqlx::Error> {
+        let together = self.commit(connection, changes).await;
+        match &together {
+            // One that the server refuses must not take the others with it.
+            Err(error) if changes.len() > 1 && fate(error) == Fate::Refused => {}
+            _ => return together,
+        }
+        let mut outcomes = Vec::with_capacity(changes.len());
+        for change in changes {
+            let alone = self.commit(connection, std::slice::from_ref(change)).await;
+            match alone {
+                Ok(outcome) => outcomes.extend(outcome),
+                Err(error) => outcomes.push(Err(super::error::store_error(error))),
+            }
+        }
+        Ok(outcomes)
+    }
+}
+
+fn outcome(word: &str) -> Result<(), StoreError> {
+    match word {
+        "done" => Ok(()),
+        "exists" => Err(StoreError::new(StoreErrorKind::AlreadyExists)),
+        "conflict" => Err(StoreError::new(StoreErrorKind::Conflict)),
+        "full" => Err(StoreError::new(StoreErrorKind::OwnerCapReached)),
+        _ => Err(corrupt("the function that commits is not this release's: call `migrate`")),
+    }
+}
+
+/// A change as the function that commits reads it.
+pub(super) fn written(change: &Change) -> Result<Arc<str>, StoreError> {
+    let Change { record, expect, event } = change;
+    let mut fields = Map::new();
+    let mut put = |name: &str, value: Json| fields.insert(name.to_owned(), value);
+    put("id", record.id().to_string().into());
+    put("version", record.version().into());
+    put("document", record.to_document().into());
+    match expect {
+        Expect::Version(version) => {
+            // No row has a version beyond what the column holds.
+            put("expect", i64::try_from(*version).unwrap_or(-1).into());
+        }
+        Expect::Absent { cap: None } => {}
+        Expect::Absent { cap: Some(cap) } => {
+            put("cap", cap.max.into());
+            put("now", cap.now.as_micros().into());
+            put("owner", record.owner().into());
+        }
+    }
+    if let Some(event) = event {
+        let event = serde_json::to_string(event).map_err(|error| {
+            StoreError::new(StoreErrorKind::Other)
+                .with_context("the event can't be written as JSON")
+                .with_source(error)
+        })?;
+        put("event", event.into());
+    }
+    Ok(Json::Object(fields).to_string().into())
+}

@@ -1,0 +1,265 @@
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnection, Postgres};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::timeout;
+
+use super::error::{Fate, fate, late, refused, store_error};
+use crate::error::StoreError;
+
+/// How long a lane without work keeps its connection: longer than a client that is
+/// answered takes to ask again, since giving one back to the pool costs a round trip.
+const LINGER: Duration = Duration::from_millis(2);
+/// After how many batches a busy lane gives its connection back all the same: the pool
+/// replaces connections that are too old.
+const TENURE: usize = 1_024;
+/// How often a batch that was rolled back for others' sake is tried again.
+const REPEATS: u32 = 8;
+
+/// What is asked of the server together.
+pub(super) trait Batch: Send + Sync + 'static {
+    type Question: Send + Sync + 'static;
+    type Answer: Send + 'static;
+
+    /// The most questions that go together.
+    const MOST: usize;
+    /// Whether asking again does no harm when nobody knows what became of it.
+    const REPEATABLE: bool;
+
+    /// Asks all of these, and gives as many answers.
+    fn ask(
+        &self,
+        connection: &mut PgConnection,
+        questions: &[Self::Question],
+    ) -> impl Future<Output = Result<Vec<Answered<Self>>, sqlx::Error>> + Send;
+}
+
+pub(super) type Answered<B> = Result<<B as Batch>::Answer, StoreError>;
+
+/// A few tasks that share what callers ask: those who ask while the server is busy go
+/// together, and a caller who goes away leaves no connection in the middle of anything.
+pub(super) struct Lanes<B: Batch>(Arc<Shared<B>>);
+
+struct Shared<B: Batch> {
+    batch: B,
+    pool: PgPool,
+    patience: Duration,
+    most_lanes: usize,
+    state: Mutex<State<B>>,
+    work: Notify,
+}
+
+struct State<B: Batch> {
+    waiting: VecDeque<Asked<B>>,
+    lanes: usize,
+    /// How many of them wait for work that nobody has called them to.
+    idle: usize,
+}
+
+struct Asked<B: Batch> {
+    question: B::Question,
+    answer: oneshot::Sender<Answered<B>>,
+}
+
+impl<B: Batch> Lanes<B> {
+    pub(super) fn new(batch: B, pool: PgPool, most_lanes: usize, patience: Duration) -> Self {
+        let state = State { waiting: VecDeque::new(), lanes: 0, idle: 0 };
+        let (state, work) = (state.into(), Notify::new());
+        Self(Arc::new(Shared { batch, pool, patience, most_lanes, state, work }))
+    }
+
+    /// Asks, and waits for the answer.
+    ///
+    /// Dropped before its turn, the question is never put; after that, it is carried
+    /// through all the same.
+    pub(super) async fn ask(&self, question: B::Question) -> Answered<B> {
+        let Ok(runtime) = Handle::try_current() else {
+            return Err(refused("a store over PostgreSQL must be used on a Tokio runtime"));
+        };
+        let (answer, answered) = oneshot::channel();
+        self.0.enqueue(Asked { question, answer }, &runtime);
+        match timeout(self.0.patience, answered).await {
+            Ok(Ok(answered)) => answered,
+            Ok(Err(_)) | Err(_) => Err(late()),
+        }
+    }
+}
+
+impl<B: Batch> Shared<B> {
+    fn lock(&self) -> MutexGuard<'_, State<B>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enqueue(self: &Arc<Self>, asked: Asked<B>, runtime: &Handle) {
+        let mut state = self.lock();
+        state.waiting.push_back(asked);
+        if state.idle > 0 {
+            state.idle -= 1;
+            self.work.notify_one();
+        } else if state.lanes < self.most_lanes {
+            state.lanes += 1;
+            drop(state);
+            let lane = Lane { shared: Arc::clone(self), connection: None, served: 0 };
+            runtime.spawn(lane.run());
+        }
+    }
+
+    /// The next batch, without those whose callers have gone.
+    fn take(&self) -> Vec<Asked<B>> {
+        let mut state = self.lock();
+        let mut taken = Vec::with_capacity(state.waiting.len().min(B::MOST));
+        while taken.len() < B::MOST {
+            let Some(asked) = state.waiting.pop_front() else { break };
+            if !asked.answer.is_closed() {
+                taken.push(asked);
+            }
+        }
+        if taken.is_empty() {
+            state.idle += 1;
+        }
+        taken
+    }
+
+    /// Waits for a call; false if nobody called in time, and the lane is no more.
+    async fn linger(&self) -> bool {
+        if timeout(LINGER, self.work.notified()).await.is_ok() {
+            return true;
+        }
+        let mut state = self.lock();
+        if state.idle == 0 {
+            // Whoever called counted this lane as awake.
+            return true;
+        }
+        state.idle -= 1;
+        state.lanes -= 1;
+        false
+    }
+}
+
+struct Lane<B: Batch> {
+    shared: Arc<Shared<B>>,
+    connection: Option<PoolConnection<Postgres>>,
+    served: usize,
+}
+
+impl<B: Batch> Lane<B> {
+    async fn run(mut self) {
+        let left = Left(Some(Arc::clone(&self.shared)));
+        loop {
+            let taken = self.shared.take();
+            if !taken.is_empty() {
+                self.serve(taken).await;
+            } else if !self.shared.linger().await {
+                left.cleanly();
+                return;
+            }
+        }
+    }
+
+    async fn serve(&mut self, taken: Vec<Asked<B>>) {
+        let (questions, waiting): (Vec<_>, Vec<_>) =
+            taken.into_iter().map(|asked| (asked.question, asked.answer)).unzip();
+        self.served += 1;
+        if self.served.is_multiple_of(TENURE) {
+            self.connection = None;
+        }
+        // A caller who has gone away is told nothing.
+        match self.insist(&questions).await {
+            Ok(answers) => {
+                for (waiting, answer) in waiting.into_iter().zip(answers) {
+                    let _ = waiting.send(answer);
+                }
+            }
+            Err(None) => waiting.into_iter().for_each(|waiting| drop(waiting.send(Err(late())))),
+            Err(Some(error)) => {
+                let error = Arc::new(error);
+                for waiting in waiting {
+                    let _ = waiting.send(Err(store_error(Arc::clone(&error))));
+                }
+            }
+        }
+    }
+
+    /// Asks until there is an answer, or an error that asking again can't mend; no error
+    /// is that nothing came in time.
+    async fn insist(
+        &mut self,
+        questions: &[B::Question],
+    ) -> Result<Vec<Answered<B>>, Option<sqlx::Error>> {
+        // A pool that doesn't test its connections may give as many dead ones.
+        let mut stale = self.shared.pool.options().get_max_connections();
+        let mut repeats = 0;
+        loop {
+            let error = match self.once(questions).await {
+                Err(Some(error)) => error,
+                settled => return settled,
+            };
+            match fate(&error) {
+                Fate::RolledBack if repeats < REPEATS => {
+                    tokio::time::sleep(Duration::from_millis(1 << repeats)).await;
+                    repeats += 1;
+                }
+                Fate::Unknown if B::REPEATABLE && stale > 0 => stale -= 1,
+                _ => return Err(Some(error)),
+            }
+        }
+    }
+
+    async fn once(
+        &mut self,
+        questions: &[B::Question],
+    ) -> Result<Vec<Answered<B>>, Option<sqlx::Error>> {
+        let patience = self.shared.patience;
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => match timeout(patience, self.shared.pool.acquire()).await {
+                Ok(acquired) => acquired.map_err(Some)?,
+                Err(_) => return Err(None),
+            },
+        };
+        match timeout(patience, self.shared.batch.ask(&mut connection, questions)).await {
+            Ok(Ok(answers)) => {
+                self.connection = Some(connection);
+                Ok(answers)
+            }
+            Ok(Err(error)) => {
+                if fate(&error) == Fate::Unknown {
+                    connection.close_on_drop();
+                }
+                Err(Some(error))
+            }
+            Err(_) => {
+                connection.close_on_drop();
+                Err(None)
+            }
+        }
+    }
+}
+
+/// Puts right what is counted when a lane ends before its time, with its runtime.
+struct Left<B: Batch>(Option<Arc<Shared<B>>>);
+
+impl<B: Batch> Left<B> {
+    fn cleanly(mut self) {
+        self.0 = None;
+    }
+}
+
+impl<B: Batch> Drop for Left<B> {
+    fn drop(&mut self) {
+        let Some(shared) = self.0.take() else { return };
+        let mut state = shared.lock();
+        state.lanes = state.lanes.saturating_sub(1);
+        state.idle = state.idle.min(state.lanes);
+        if state.lanes == 0 {
+            // Nobody is left to answer them.
+            state.waiting.clear();
+        }
+    }
+}
