@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub(crate) use self::pgbouncer::PgBouncer;
-pub(crate) use self::postgres::{PASSWORD, Postgres};
+pub(crate) use self::postgres::{PASSWORD, Postgres, url};
 pub(crate) use self::proxy::Proxy;
 
 /// The user that servers run as where they refuse to be root.
@@ -113,9 +113,16 @@ pub(crate) fn signal(pid: u32, name: &str) {
     let _ = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).output();
 }
 
-/// A port of the loopback interface that nobody listens on.
+/// A port of the loopback interface that nobody listens on, and that no connection is given
+/// for its own end: a server that was killed finds it free again.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(61);
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(|| first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)))
+        .map(|number| 10_000 + u16::try_from(number % 20_000).unwrap())
+        .find(is_free)
+        .unwrap()
 }
 
 /// Tries until it is so, for half a minute.

@@ -10,7 +10,7 @@ pub(crate) const PASSWORD: &str = "Pa55-for-tests/only?";
 /// The same as a URL spells it.
 const PASSWORD_IN_URLS: &str = "Pa55-for-tests%2Fonly%3F";
 
-/// A PostgreSQL server of the tests' own.
+/// A `PostgreSQL` server of the tests' own.
 pub(crate) struct Postgres {
     home: Home,
     port: u16,
@@ -95,6 +95,16 @@ impl Postgres {
         String::from_utf8(said).unwrap().trim_end().to_owned()
     }
 
+    /// Runs what `pg_dump` wrote.
+    pub(crate) fn psql_file(&self, database: &str, script: &[u8]) {
+        let file = self.home.path().join(unique("script"));
+        std::fs::write(&file, script).unwrap();
+        run(Command::new(program("psql"))
+            .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f"])
+            .arg(file)
+            .arg(self.url_of(database)));
+    }
+
     /// All of a database as `pg_dump` writes it.
     pub(crate) fn dump(&self, database: &str) -> Vec<u8> {
         run(Command::new(program("pg_dump")).arg(self.url_of(database)))
@@ -140,7 +150,7 @@ impl Postgres {
                 if process.try_wait().unwrap().is_some() {
                     return false;
                 }
-                if is_ready(self.port) {
+                if self.home.pid() == Some(process.id()) && is_ready(self.port) {
                     *running = Some(process);
                     return true;
                 }
@@ -164,7 +174,7 @@ impl Drop for Postgres {
 }
 
 /// The URL of a database behind any port.
-pub(super) fn url(port: u16, database: &str) -> String {
+pub(crate) fn url(port: u16, database: &str) -> String {
     format!("postgres://postgres:{PASSWORD_IN_URLS}@127.0.0.1:{port}/{database}")
 }
 
@@ -182,7 +192,7 @@ fn is_ready(port: u16) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// A program of the newest PostgreSQL that is installed.
+/// A program of the newest `PostgreSQL` that is installed.
 fn program(name: &str) -> PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = versions.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()).max();

@@ -43,7 +43,7 @@ impl Proxy {
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let Some(inner) = accepting.upgrade() else { return };
-                inner.accept(client);
+                inner.accept(&client);
             }
         });
         Self(inner)
@@ -53,7 +53,7 @@ impl Proxy {
         self.0.port
     }
 
-    /// The URL of a PostgreSQL database through it.
+    /// The URL of a `PostgreSQL` database through it.
     pub(crate) fn url_of(&self, database: &str) -> String {
         url(self.0.port, database)
     }
@@ -117,7 +117,7 @@ impl Drop for Proxy {
 }
 
 impl Inner {
-    fn accept(self: &Arc<Self>, client: TcpStream) {
+    fn accept(self: &Arc<Self>, client: &TcpStream) {
         let port = u16::try_from(self.server.load(SeqCst)).unwrap();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let Some(server) = (port != 0).then(|| TcpStream::connect(address).ok()).flatten() else {
@@ -129,10 +129,10 @@ impl Inner {
         {
             let mut connections = self.connections.lock().unwrap();
             connections.retain(|connection| connection.peer_addr().is_ok());
-            connections.extend([clone(&client), clone(&server)]);
+            connections.extend([clone(client), clone(&server)]);
         }
         for (from, to, is_answer) in
-            [(clone(&client), clone(&server), false), (clone(&server), clone(&client), true)]
+            [(clone(client), clone(&server), false), (clone(&server), clone(client), true)]
         {
             let inner = Arc::clone(self);
             std::thread::spawn(move || inner.pump(from, to, is_answer));

@@ -59,7 +59,7 @@ pub(super) fn refused(context: &'static str) -> StoreError {
 const REPLICA: &str = "the server is a replica that only reads: connect to the primary";
 
 fn code(error: &sqlx::Error) -> String {
-    let code = error.as_database_error().and_then(|error| error.code());
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     code.map(std::borrow::Cow::into_owned).unwrap_or_default()
 }
 

@@ -37,7 +37,7 @@ impl PostgresHints {
     ///
     /// # Errors
     ///
-    /// If it is no URL of PostgreSQL. The error doesn't repeat it: it may hold a password.
+    /// If it is no URL of `PostgreSQL`. The error doesn't repeat it: it may hold a password.
     pub fn listen_url(self, url: &str) -> Result<Self, FieldError> {
         let rule = "must be a URL such as `postgres://user:password@host:5432/database`";
         let address = PgConnectOptions::from_str(url)

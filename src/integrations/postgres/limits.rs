@@ -18,7 +18,7 @@ use crate::timestamp::Timestamp;
 /// How often a call that was rolled back for others' sake is made again.
 const REPEATS: usize = 8;
 
-/// Strict limits counted in PostgreSQL, by the server's clock: one round trip for all
+/// Strict limits counted in `PostgreSQL`, by the server's clock: one round trip for all
 /// charges of a request.
 ///
 /// Made by [`PostgresStore::limits`](crate::PostgresStore::limits), in whose schema the

@@ -47,6 +47,7 @@ async fn page(
     after: Option<ListPosition>,
     limit: usize,
 ) -> Result<Vec<KeyRecord>, StoreError> {
+    let environment = query.environment.as_ref().map(ToString::to_string);
     let after_id = after.map(|after| after.id.to_string());
     let mut terms = vec![if query.revoked {
         "true".to_owned()
@@ -60,7 +61,7 @@ async fn page(
     };
     for (column, text) in [
         ("owner", query.owner.as_deref()),
-        ("environment", query.environment.as_ref().map(|environment| environment.as_str())),
+        ("environment", environment.as_deref()),
         ("created_by", query.created_by.as_deref()),
     ] {
         if let Some(text) = text {

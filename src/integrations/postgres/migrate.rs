@@ -4,6 +4,7 @@ use tokio::time::timeout;
 
 use super::error::{refused, replica, store_error};
 use super::names::Names;
+use super::statement::DURABLE;
 use super::store::PostgresStore;
 use crate::error::{StoreError, StoreErrorKind};
 
@@ -145,6 +146,8 @@ async fn migrate_locked(connection: &mut PgConnection, names: &Names) -> Result<
     }
     let version = u32::try_from(found.version).unwrap_or_default();
     if version < PostgresStore::SCHEMA_VERSION {
+        let durable = format!("SELECT {DURABLE}");
+        plain(connection, durable).await?;
         plain(connection, sql(names, version)).await?;
     }
     Ok(())

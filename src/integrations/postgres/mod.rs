@@ -1,4 +1,4 @@
-//! Keys, hints and strict limits in PostgreSQL, by sqlx.
+//! Keys, hints and strict limits in `PostgreSQL`, by sqlx.
 //!
 //! A write is one call of a function that is in the schema, so it is one round trip,
 //! atomic by itself, and the same through a transaction pooler.

@@ -1,6 +1,6 @@
 use crate::error::FieldError;
 
-/// The longest name of PostgreSQL, in bytes.
+/// The longest name of `PostgreSQL`, in bytes.
 const LONGEST: usize = 63;
 /// The longest prefix that leaves room for the names behind it.
 const LONGEST_PREFIX: usize = 40;
@@ -78,9 +78,9 @@ mod tests {
 
     #[test]
     fn no_two_places_share_a_channel() {
-        let channel = |schema, prefix| {
+        fn channel(schema: &str, prefix: &str) -> String {
             Names::new().in_schema(schema).unwrap().prefixed(prefix).unwrap().channel()
-        };
+        }
         let longest = channel(&"s".repeat(63), &"p".repeat(40));
         assert!(longest.len() <= LONGEST, "{longest}");
         assert_ne!(channel("a", "b_"), channel("a", "c_"));

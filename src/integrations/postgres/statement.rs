@@ -20,6 +20,12 @@ pub(super) enum Value<'a> {
     Text(&'a str),
 }
 
+/// An expression that makes the transaction it is in survive a crash, whatever the server's
+/// setting.
+pub(super) const DURABLE: &str = "CASE WHEN pg_catalog.current_setting('synchronous_commit') \
+     IN ('off', 'local', 'remote_write') \
+     THEN pg_catalog.set_config('synchronous_commit', 'on', true) END";
+
 /// A statement with `$1`, `$2`… for its parameters, and no other `$`.
 #[derive(Clone)]
 pub(super) struct Statement(Arc<str>);

@@ -15,7 +15,7 @@ use super::lanes::Lanes;
 use super::limits::PostgresLimits;
 use super::loan::Loan;
 use super::names::Names;
-use super::statement::{Protocol, Statement, Value};
+use super::statement::{DURABLE, Protocol, Statement, Value};
 use super::{list, usage};
 use crate::error::{FieldError, StoreError};
 use crate::record::{Event, KeyRecord, Usage, UsageDelta};
@@ -29,7 +29,7 @@ const LOOKUPS: u32 = 4;
 /// How often uses that were rolled back for others' sake are added again.
 const REPEATS: usize = 8;
 
-/// Keys in PostgreSQL 13 or later, over the host's own pool.
+/// Keys in `PostgreSQL` 13 or later, over the host's own pool.
 ///
 /// ```no_run
 /// use keyward::PostgresStore;
@@ -49,7 +49,7 @@ const REPEATS: usize = 8;
 ///   keep the old one.
 /// - Only the primary will do: a replica that lags shows revoked keys as good, and is
 ///   refused as `Unavailable`.
-/// - Behind a transaction pooler (PgBouncer, Supavisor, RDS Proxy), say so by
+/// - Behind a transaction pooler (`PgBouncer`, Supavisor, RDS Proxy), say so by
 ///   [`behind_pooler`](Self::behind_pooler).
 /// - Calls of [`KeyStore::get`] that come while the server is busy are asked together, by
 ///   a few tasks of the Tokio runtime; so are commits, in one transaction. A caller who
@@ -118,7 +118,7 @@ impl PostgresStore {
     /// The same, over a pool that goes through a transaction pooler: each call is one
     /// message without prepared statements.
     ///
-    /// The pool's options need `extra_float_digits(None)` for a PgBouncer before 1.20.
+    /// The pool's options need `extra_float_digits(None)` for a `PgBouncer` before 1.20.
     /// Give [`feed_url`](Self::feed_url) an address that goes around the pooler, or
     /// whoever fills it keeps nodes from hearing of a revoke.
     #[must_use]
@@ -133,7 +133,7 @@ impl PostgresStore {
     ///
     /// # Errors
     ///
-    /// If it is no URL of PostgreSQL. The error doesn't repeat it: it may hold a password.
+    /// If it is no URL of `PostgreSQL`. The error doesn't repeat it: it may hold a password.
     pub fn feed_url(self, url: &str) -> Result<Self, FieldError> {
         let rule = "must be a URL such as `postgres://user:password@host:5432/database`";
         let options = PgConnectOptions::from_str(url)
@@ -272,9 +272,11 @@ impl ChangeFeed for PostgresStore {
     }
 
     async fn set_max_staleness(&self, bound: Duration) -> Result<(), StoreError> {
-        let sql = "UPDATE \"{schema}\".\"{prefix}settings\" SET max_staleness = $1::bigint \
-                   WHERE one RETURNING 1";
-        let statement = Statement::new(self.0.config.names.fill(sql));
+        let sql = format!(
+            "UPDATE \"{{schema}}\".\"{{prefix}}settings\" SET max_staleness = $1::bigint \
+             WHERE one RETURNING {DURABLE}"
+        );
+        let statement = Statement::new(self.0.config.names.fill(&sql));
         let micros = i64::try_from(bound.as_micros()).unwrap_or(i64::MAX);
         let mut loan = self.0.config.loan().await?;
         let values = [Value::Integer(micros)];

@@ -1,0 +1,149 @@
+//! Many at once: an edit that was acknowledged was made, and a key whose revoke was
+//! acknowledged is refused from then on.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+use keyward::{KeyEdit, KeyId, KeyStore, LogQuery, ManageError, Reason, VerifyError};
+
+use super::servers::Postgres;
+use super::{common, service, store};
+use crate::PostgresStore;
+
+const WRITERS: usize = 8;
+
+/// Two nodes with pools of their own, over the same tables.
+async fn nodes() -> [PostgresStore; 2] {
+    let server = Postgres::shared();
+    let schema = server.schema();
+    let node = || store(&server.url(), 8).schema(&schema).unwrap();
+    let nodes = [node(), node()];
+    nodes[0].migrate().await.unwrap();
+    nodes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL"]
+async fn every_acknowledged_edit_is_applied() {
+    let edits = 50 * common::scale();
+    let nodes = nodes().await;
+    let actor = common::system();
+    let id = service(&nodes[0]).issue(&actor, common::new_key("contended")).await.unwrap().id();
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| {
+            let keys = service(&nodes[writer % 2]);
+            tokio::spawn(async move {
+                let mut revisions = Vec::new();
+                while revisions.len() < edits {
+                    let name = format!("writer {writer}, edit {}", revisions.len());
+                    let edit = KeyEdit::new().name(name);
+                    match keys.update(&common::system(), id, edit).await {
+                        Ok(changed) => revisions.push(changed.key.revision),
+                        Err(ManageError::Conflict { .. }) => {}
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+                revisions
+            })
+        })
+        .collect();
+    let mut revisions = BTreeSet::new();
+    for writer in writers {
+        revisions.extend(writer.await.unwrap());
+    }
+    let acknowledged = u64::try_from(WRITERS * edits).unwrap();
+    assert!(revisions.into_iter().eq(2..=acknowledged + 1), "two edits were told of one revision");
+    let record = nodes[1].get(id).await.unwrap().unwrap();
+    assert_eq!(record.version(), acknowledged + 1);
+    let log = nodes[1].log(&LogQuery::from(0).key(id).limit(1_000_000)).await.unwrap();
+    assert!(log.iter().map(|(_, event)| event.version).eq(1..=acknowledged + 1));
+}
+
+/// A reader that follows the log from another node never finds an entry behind it.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL"]
+async fn nothing_appears_behind_a_reader_of_the_log() {
+    let nodes = nodes().await;
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| {
+            let keys = service(&nodes[writer % 2]);
+            tokio::spawn(async move {
+                for _ in 0..25 {
+                    let _ = keys.issue(&common::system(), common::new_key("logged")).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    let (mut next, mut seen) = (1, Vec::new());
+    while seen.len() < WRITERS * 25 {
+        let entries = nodes[0].log(&LogQuery::from(next)).await.unwrap();
+        next = entries.last().map_or(next, |(position, _)| position + 1);
+        seen.extend(entries);
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let all = nodes[1].log(&LogQuery::from(0).limit(10_000)).await.unwrap();
+    assert_eq!(seen, all);
+}
+
+/// Histories of issue, verify and revoke on two nodes: what a verify saw lies between what
+/// was acknowledged before it and what was asked before it ended.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL"]
+async fn no_verify_allows_after_an_acknowledged_revoke() {
+    let nodes = nodes().await;
+    for history in 0..20 * common::scale() {
+        let keys = service(&nodes[history % 2]);
+        let issued = keys.issue(&common::system(), common::new_key("history")).await.unwrap();
+        let id: KeyId = issued.id();
+        let token: Arc<str> = issued.into_key().expose_secret().into();
+        let clock = Arc::new(AtomicU64::new(1));
+        let (asked, acknowledged) =
+            (Arc::new(AtomicU64::new(u64::MAX)), Arc::new(AtomicU64::new(u64::MAX)));
+        let readers: Vec<_> = (0..6)
+            .map(|reader| {
+                let keys = service(&nodes[reader % 2]);
+                let (token, clock) = (Arc::clone(&token), Arc::clone(&clock));
+                let (asked, acknowledged) = (Arc::clone(&asked), Arc::clone(&acknowledged));
+                tokio::spawn(async move {
+                    let mut denied_at = u64::MAX;
+                    for _ in 0..30 {
+                        let began = clock.fetch_add(1, SeqCst);
+                        let verified = keys.verify(&token, &common::READ).await;
+                        let ended = clock.fetch_add(1, SeqCst);
+                        match verified {
+                            Ok(_) => {
+                                let promised = acknowledged.load(SeqCst);
+                                assert!(
+                                    began < promised,
+                                    "allowed after a revoke was acknowledged"
+                                );
+                                assert!(began < denied_at, "allowed after it was denied");
+                            }
+                            Err(VerifyError::Rejected(_)) => {
+                                assert!(ended > asked.load(SeqCst), "denied before it was revoked");
+                                denied_at = denied_at.min(ended);
+                            }
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                    denied_at
+                })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_micros(history as u64 % 10 * 500)).await;
+        asked.store(clock.fetch_add(1, SeqCst), SeqCst);
+        let revoker = service(&nodes[(history + 1) % 2]);
+        revoker.revoke(&common::system(), id, Reason::Unused).await.unwrap();
+        acknowledged.store(clock.fetch_add(1, SeqCst), SeqCst);
+        for reader in readers {
+            reader.await.unwrap();
+        }
+        for node in &nodes {
+            assert!(service(node).verify(&token, &common::READ).await.is_err());
+        }
+    }
+}
