@@ -14,14 +14,11 @@ use crate::token::KeyId;
 
 /// Rows by their ids.
 pub(super) struct Lookup {
-    one: Statement,
-    several: Statement,
+    /// For so many ids each; fewer are filled up with the last, so that a few plans serve
+    /// every number of them.
+    statements: [(usize, Statement); 4],
     protocol: Protocol,
 }
-
-/// How many ids the statement for several asks for; fewer are filled up with the last, so
-/// that one plan serves every number of them.
-const SEVERAL: usize = 16;
 
 impl Lookup {
     pub(super) fn new(names: &Names, protocol: Protocol) -> Self {
@@ -34,16 +31,18 @@ impl Lookup {
             );
             Statement::new(names.fill(&sql))
         };
-        let places: Vec<String> = (1..=SEVERAL).map(|place| format!("${place}")).collect();
-        let several = sql(&format!("IN ({})", places.join(", ")));
-        Self { one: sql("= $1"), several, protocol }
+        let statements = [1, 4, 16, Self::MOST].map(|count| {
+            let places: Vec<String> = (1..=count).map(|place| format!("${place}")).collect();
+            (count, sql(&format!("IN ({})", places.join(", "))))
+        });
+        Self { statements, protocol }
     }
 }
 
 impl Batch for Lookup {
     type Question = KeyId;
     type Answer = Option<(u64, String)>;
-    const MOST: usize = SEVERAL;
+    const MOST: usize = 64;
     const REPEATABLE: bool = true;
 
     async fn ask(
@@ -52,12 +51,12 @@ impl Batch for Lookup {
         ids: &[KeyId],
     ) -> Result<Vec<Answered<Self>>, sqlx::Error> {
         let texts: Vec<String> = ids.iter().map(KeyId::to_string).collect();
-        let statement = if texts.len() == 1 { &self.one } else { &self.several };
-        let filled = if texts.len() == 1 { 1 } else { SEVERAL };
         let mut values: Vec<Value<'_>> = texts.iter().map(|text| Value::Text(text)).collect();
-        if let Some(last) = values.last().copied() {
-            values.resize(filled, last);
-        }
+        let fitting = self.statements.iter().find(|(count, _)| *count >= values.len());
+        let (Some((count, statement)), Some(last)) = (fitting, values.last().copied()) else {
+            return Ok(Vec::new());
+        };
+        values.resize(*count, last);
         let rows = statement.rows(connection, self.protocol, &values).await?;
         let mut found = Vec::with_capacity(rows.len());
         for row in &rows {

@@ -16,6 +16,12 @@ use crate::error::StoreError;
 /// How long a lane without work keeps its connection: longer than a client that is
 /// answered takes to ask again, since giving one back to the pool costs a round trip.
 const LINGER: Duration = Duration::from_millis(2);
+/// How many lanes are opened as soon as all others are busy: one asks while the callers
+/// of the other use their answers.
+const EAGER: usize = 2;
+/// How long a question waits for its turn before a lane more than those is opened: what is
+/// asked together costs the server less than what is asked side by side.
+const TURN: Duration = Duration::from_millis(2);
 /// After how many batches a busy lane gives its connection back all the same: the pool
 /// replaces connections that are too old.
 const TENURE: usize = 1_024;
@@ -82,9 +88,15 @@ impl<B: Batch> Lanes<B> {
         let Ok(runtime) = Handle::try_current() else {
             return Err(refused("a store over PostgreSQL must be used on a Tokio runtime"));
         };
-        let (answer, answered) = oneshot::channel();
+        let (answer, mut answered) = oneshot::channel();
         self.0.enqueue(Asked { question, answer }, &runtime);
-        match timeout(self.0.patience, answered).await {
+        let answered = if let Ok(answered) = timeout(TURN, &mut answered).await {
+            Ok(answered)
+        } else {
+            self.0.reinforce(&runtime);
+            timeout(self.0.patience, answered).await
+        };
+        match answered {
             Ok(Ok(answered)) => answered,
             Ok(Err(_)) | Err(_) => Err(late()),
         }
@@ -102,9 +114,22 @@ impl<B: Batch> Shared<B> {
         if state.idle > 0 {
             state.idle -= 1;
             self.work.notify_one();
-        } else if state.lanes < self.most_lanes {
+        } else if state.lanes < EAGER || state.waiting.len() > B::MOST {
+            self.open(&mut state, runtime);
+        }
+    }
+
+    /// Opens another lane if somebody still waits for a turn.
+    fn reinforce(self: &Arc<Self>, runtime: &Handle) {
+        let mut state = self.lock();
+        if state.idle == 0 && !state.waiting.is_empty() {
+            self.open(&mut state, runtime);
+        }
+    }
+
+    fn open(self: &Arc<Self>, state: &mut State<B>, runtime: &Handle) {
+        if state.lanes < self.most_lanes {
             state.lanes += 1;
-            drop(state);
             let lane = Lane { shared: Arc::clone(self), connection: None, served: 0 };
             runtime.spawn(lane.run());
         }
@@ -152,6 +177,8 @@ impl<B: Batch> Lane<B> {
     async fn run(mut self) {
         let left = Left(Some(Arc::clone(&self.shared)));
         loop {
+            // Those who have just been answered, or woken with this lane, ask first.
+            tokio::task::yield_now().await;
             let taken = self.shared.take();
             if !taken.is_empty() {
                 self.serve(taken).await;
@@ -196,9 +223,13 @@ impl<B: Batch> Lane<B> {
         let mut stale = self.shared.pool.options().get_max_connections();
         let mut repeats = 0;
         loop {
-            let error = match self.once(questions).await {
+            let mut connection = self.connect().await?;
+            let error = match self.once(&mut connection, questions).await {
                 Err(Some(error)) => error,
-                settled => return settled,
+                settled => {
+                    self.connection = Some(connection).filter(|_| settled.is_ok());
+                    return settled;
+                }
             };
             match fate(&error) {
                 Fate::RolledBack if repeats < REPEATS => {
@@ -211,23 +242,23 @@ impl<B: Batch> Lane<B> {
         }
     }
 
+    async fn connect(&mut self) -> Result<PoolConnection<Postgres>, Option<sqlx::Error>> {
+        if let Some(connection) = self.connection.take() {
+            return Ok(connection);
+        }
+        match timeout(self.shared.patience, self.shared.pool.acquire()).await {
+            Ok(acquired) => acquired.map_err(Some),
+            Err(_) => Err(Some(sqlx::Error::PoolTimedOut)),
+        }
+    }
+
     async fn once(
-        &mut self,
+        &self,
+        connection: &mut PoolConnection<Postgres>,
         questions: &[B::Question],
     ) -> Result<Vec<Answered<B>>, Option<sqlx::Error>> {
-        let patience = self.shared.patience;
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => match timeout(patience, self.shared.pool.acquire()).await {
-                Ok(acquired) => acquired.map_err(Some)?,
-                Err(_) => return Err(None),
-            },
-        };
-        match timeout(patience, self.shared.batch.ask(&mut connection, questions)).await {
-            Ok(Ok(answers)) => {
-                self.connection = Some(connection);
-                Ok(answers)
-            }
+        match timeout(self.shared.patience, self.shared.batch.ask(connection, questions)).await {
+            Ok(Ok(answers)) => Ok(answers),
             Ok(Err(error)) => {
                 if fate(&error) == Fate::Unknown {
                     connection.close_on_drop();
