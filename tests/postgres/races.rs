@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
-use keyward::{KeyEdit, KeyId, KeyStore, LogQuery, ManageError, Reason, VerifyError};
+use keyward::{
+    Change, Expect, KeyEdit, KeyId, KeyRecord, KeyStore, LogQuery, ManageError, OwnerCap, Reason,
+    StoreErrorKind, VerifyError,
+};
 
 use super::servers::Postgres;
 use super::{common, service, store};
@@ -77,16 +80,64 @@ async fn nothing_appears_behind_a_reader_of_the_log() {
         })
         .collect();
     let (mut next, mut seen) = (1, Vec::new());
-    while seen.len() < WRITERS * 25 {
+    loop {
+        let is_last = writers.iter().all(tokio::task::JoinHandle::is_finished);
         let entries = nodes[0].log(&LogQuery::from(next)).await.unwrap();
         next = entries.last().map_or(next, |(position, _)| position + 1);
+        let is_end = entries.is_empty();
         seen.extend(entries);
+        if is_last && is_end {
+            break;
+        }
     }
     for writer in writers {
         writer.await.unwrap();
     }
     let all = nodes[1].log(&LogQuery::from(0).limit(10_000)).await.unwrap();
     assert_eq!(seen, all);
+}
+
+/// A node commits one change after the other; that nodes exclude each other is the
+/// database's doing.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL"]
+async fn many_nodes_together_keep_a_cap() {
+    let server = Postgres::shared();
+    let schema = server.schema();
+    let node = || store(&server.url(), 1).schema(&schema).unwrap();
+    node().migrate().await.unwrap();
+    for round in 0..5 * u8::try_from(common::scale()).unwrap_or(u8::MAX / 5) {
+        let racers: Vec<_> = (0..12)
+            .map(|racer| {
+                let (node, text) = (node(), format!("{{\"owner\":\"org_{round}\"}}"));
+                tokio::spawn(async move {
+                    let mut won = 0;
+                    for attempt in 0..4 {
+                        let id = KeyId::from_bytes([round, racer, attempt, 0, 0, 0, 0, 0, 0, 0]);
+                        let record = KeyRecord::from_row(id, 1, &text);
+                        let cap = Some(OwnerCap { max: 10, now: common::START });
+                        let expect = Expect::Absent { cap };
+                        match node.commit(Change { record, expect, event: None }).await {
+                            Ok(()) => won += 1,
+                            Err(error) => {
+                                assert_eq!(
+                                    error.kind(),
+                                    StoreErrorKind::OwnerCapReached,
+                                    "{error}"
+                                );
+                            }
+                        }
+                    }
+                    won
+                })
+            })
+            .collect();
+        let mut won = 0;
+        for racer in racers {
+            won += racer.await.unwrap();
+        }
+        assert_eq!(won, 10);
+    }
 }
 
 /// Histories of issue, verify and revoke on two nodes: what a verify saw lies between what
