@@ -56,6 +56,8 @@ pub use crate::grant::{
 pub use crate::integrations::{PostgresHints, PostgresLimits, PostgresStore};
 #[cfg(feature = "redis")]
 pub use crate::integrations::{RedisHints, RedisLimits, RedisPublisher};
+#[cfg(feature = "tokio")]
+pub use crate::integrations::{RunningUpkeep, TokioUpkeep};
 #[cfg(feature = "sqlite")]
 pub use crate::integrations::{SqliteHints, SqliteOptions, SqliteStore};
 pub use crate::leak::Found;

@@ -6,6 +6,8 @@ mod postgres;
 mod redis;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(feature = "tokio")]
+mod tokio;
 
 #[cfg(feature = "postgres")]
 pub use self::postgres::{PostgresHints, PostgresLimits, PostgresStore};
@@ -13,3 +15,5 @@ pub use self::postgres::{PostgresHints, PostgresLimits, PostgresStore};
 pub use self::redis::{RedisHints, RedisLimits, RedisPublisher};
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{SqliteHints, SqliteOptions, SqliteStore};
+#[cfg(feature = "tokio")]
+pub use self::tokio::{RunningUpkeep, TokioUpkeep};

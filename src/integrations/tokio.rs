@@ -1,0 +1,174 @@
+//! Upkeep on a Tokio runtime.
+
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use crate::error::StoreError;
+use crate::service::KeyService;
+use crate::store::Hints;
+
+/// How long one pass of upkeep may take before it is given up and begun anew.
+const LONGEST_PASS: Duration = Duration::from_secs(30);
+
+/// Calls [`KeyService::maintain`] each second, and [`KeyService::catch_up`] on each hint.
+///
+/// ```
+/// use keyward::{Environment, KeyScheme, KeyService, MemoryStore, PepperRing, TokioUpkeep};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let peppers = PepperRing::from_base64(&PepperRing::generate()?)?;
+/// # let scheme = KeyScheme::new(peppers, [("ak_live", Environment::PRODUCTION)])?;
+/// let keys = KeyService::new(scheme, MemoryStore::new());
+/// let upkeep = TokioUpkeep::new(keys.clone())
+///     .on_error(|error| eprintln!("upkeep: {error}"))
+///     .start(&tokio::runtime::Handle::current());
+///
+/// // … serve …
+///
+/// upkeep.shutdown().await?; // writes the last uses
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "nothing happens until `start`"]
+pub struct TokioUpkeep {
+    keys: KeyService,
+    every: Duration,
+    hints: Vec<Loop>,
+    on_error: OnError,
+}
+
+type OnError = Arc<dyn Fn(&StoreError) + Send + Sync>;
+type Loop = Box<dyn FnOnce(Driver) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+
+/// Upkeep that is under way.
+///
+/// Dropping it stops upkeep at once, and uses that were not written are lost:
+/// [`shutdown`](RunningUpkeep::shutdown) writes them.
+#[must_use = "dropping it stops upkeep"]
+pub struct RunningUpkeep {
+    keys: KeyService,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+#[derive(Clone)]
+struct Driver {
+    keys: KeyService,
+    on_error: OnError,
+    stopped: watch::Receiver<bool>,
+}
+
+impl TokioUpkeep {
+    /// Upkeep of this service, each second, without hints.
+    pub fn new(keys: KeyService) -> Self {
+        Self { keys, every: Duration::from_secs(1), hints: Vec::new(), on_error: Arc::new(|_| {}) }
+    }
+
+    /// How long to wait between passes; up to a tenth more or less, so that nodes that were
+    /// started together don't ask together. A second by default, at least a millisecond.
+    pub fn every(self, interval: Duration) -> Self {
+        Self { every: interval.max(Duration::from_millis(1)), ..self }
+    }
+
+    /// Catches up with the log on each of these hints too. It may be called several times.
+    pub fn hints(mut self, mut hints: impl Hints) -> Self {
+        self.hints.push(Box::new(move |driver: Driver| {
+            Box::pin(async move {
+                let mut stopped = driver.stopped.clone();
+                loop {
+                    tokio::select! {
+                        () = hints.next() => {}
+                        _ = stopped.wait_for(|stopped| *stopped) => return,
+                    }
+                    let caught_up = timeout(LONGEST_PASS, driver.keys.catch_up()).await;
+                    if let Ok(Err(error)) = caught_up {
+                        (driver.on_error)(&error);
+                    }
+                }
+            })
+        }));
+        self
+    }
+
+    /// Who hears when a pass fails. What it was about waits for the next pass.
+    pub fn on_error(self, hear: impl Fn(&StoreError) + Send + Sync + 'static) -> Self {
+        Self { on_error: Arc::new(hear), ..self }
+    }
+
+    /// Begins, on this runtime.
+    pub fn start(self, runtime: &Handle) -> RunningUpkeep {
+        let (stop, stopped) = watch::channel(false);
+        let driver = Driver { keys: self.keys.clone(), on_error: self.on_error, stopped };
+        let mut tasks = vec![runtime.spawn(driver.clone().pass_each(self.every))];
+        tasks.extend(self.hints.into_iter().map(|hints| runtime.spawn(hints(driver.clone()))));
+        RunningUpkeep { keys: self.keys, stop, tasks }
+    }
+}
+
+impl Driver {
+    async fn pass_each(mut self, every: Duration) {
+        loop {
+            match timeout(LONGEST_PASS, self.keys.maintain()).await {
+                Ok(Ok(_)) | Err(_) => {}
+                Ok(Err(error)) => (self.on_error)(&error),
+            }
+            tokio::select! {
+                () = sleep(jittered(every)) => {}
+                _ = self.stopped.wait_for(|stopped| *stopped) => return,
+            }
+        }
+    }
+}
+
+/// Up to a tenth more or less.
+fn jittered(interval: Duration) -> Duration {
+    // Seeded anew by the operating system; it need not be good.
+    let share = RandomState::new().hash_one(()) % 2_001;
+    interval * 9 / 10 + interval / 10_000 * u32::try_from(share).unwrap_or_default()
+}
+
+impl RunningUpkeep {
+    /// Ends upkeep: waits for a pass that is under way, and writes every use counted so
+    /// far. Call it when no request is served any more.
+    ///
+    /// # Errors
+    ///
+    /// The store can't be written; those uses are lost with the process.
+    pub async fn shutdown(mut self) -> Result<(), StoreError> {
+        let _ = self.stop.send(true);
+        for task in std::mem::take(&mut self.tasks) {
+            let _ = task.await;
+        }
+        self.keys.flush().await.map(|_| ())
+    }
+}
+
+impl Drop for RunningUpkeep {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl fmt::Debug for TokioUpkeep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokioUpkeep")
+            .field("every", &self.every)
+            .field("hints", &self.hints.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for RunningUpkeep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunningUpkeep").field("tasks", &self.tasks.len()).finish_non_exhaustive()
+    }
+}
