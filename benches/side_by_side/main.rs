@@ -52,7 +52,7 @@ fn main() {
     report.bar("reject_malformed_over_hmac", "<= 0.4", |ratio| ratio <= 0.4);
     report.bar("allocations_per_verify", "0", |count| count == 0.0);
     report.bar("allocations_per_reject", "0", |count| count == 0.0);
-    println!("\n{}", report.write().display());
+    println!("\n{}", report.write("side_by_side.json").display());
 }
 
 fn number(name: &str, default: usize) -> usize {

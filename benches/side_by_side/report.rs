@@ -52,8 +52,13 @@ impl Report {
         println!("{name:<36} {number:>8.3}  {rule:<8} {verdict}");
     }
 
-    /// Writes `side_by_side.json`, a flat object, to the target directory.
-    pub(crate) fn write(&self) -> PathBuf {
+    /// Every number by its name.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.numbers.iter().map(|(name, number)| (name.as_str(), *number))
+    }
+
+    /// Writes a flat object to a file of this name in the target directory.
+    pub(crate) fn write(&self, file: &str) -> PathBuf {
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
             || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target"),
             PathBuf::from,
@@ -64,7 +69,7 @@ impl Report {
             .map(|(name, number)| format!("  \"{name}\": {}", (number * 1e4).round() / 1e4))
             .collect();
         fs::create_dir_all(&target).unwrap();
-        let path = target.join("side_by_side.json");
+        let path = target.join(file);
         fs::write(&path, format!("{{\n{}\n}}\n", lines.join(",\n"))).unwrap();
         path
     }

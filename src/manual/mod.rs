@@ -8,6 +8,11 @@
 //! 6. [Past failures](_06_past_failures): what went wrong elsewhere, and what prevents it here.
 //! 7. [Running many nodes](_07_many_nodes): what staleness is promised, and what happens when
 //!    things fail.
+//! 8. [Choosing a store](_08_choosing_a_store): memory, SQLite, PostgreSQL, and what Redis is for.
+//! 9. [Migrations](_09_migrations): of documents and of tables.
+//! 10. [Backup and restore](_10_backup_and_restore): the store and the pepper apart, and what to
+//!     do again after a restore.
+//! 11. [Scaling](_11_scaling): what so many keys and verifies need.
 
 // The chapters' links name what the crate exports.
 #[cfg(doc)]
@@ -33,3 +38,15 @@ pub mod _06_past_failures {}
 
 #[doc = include_str!("many_nodes.md")]
 pub mod _07_many_nodes {}
+
+#[doc = include_str!("choosing_a_store.md")]
+pub mod _08_choosing_a_store {}
+
+#[doc = include_str!("migrations.md")]
+pub mod _09_migrations {}
+
+#[doc = include_str!("backup_and_restore.md")]
+pub mod _10_backup_and_restore {}
+
+#[doc = include_str!("scaling.md")]
+pub mod _11_scaling {}

@@ -11,7 +11,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod pgbouncer;
-mod postgres;
+pub(crate) mod postgres;
 mod proxy;
 
 use std::net::TcpListener;

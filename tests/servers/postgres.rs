@@ -193,7 +193,7 @@ fn is_ready(port: u16) -> bool {
 }
 
 /// A program of the newest `PostgreSQL` that is installed.
-fn program(name: &str) -> PathBuf {
+pub(crate) fn program(name: &str) -> PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = versions.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()).max();
     let found = newest.map(|version| format!("/usr/lib/postgresql/{version}/bin/{name}"));
