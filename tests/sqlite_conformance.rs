@@ -16,3 +16,10 @@ mod contract_with_one_reader {
         super::sqlite::fresh(keyward::SqliteOptions::new().readers(1))
     );
 }
+
+mod under_a_cache {
+    keyward::conformance_suite!(
+        #[pollster::test]
+        keyward::KeyCache::new(super::sqlite::fresh(keyward::SqliteOptions::new()))
+    );
+}

@@ -21,7 +21,7 @@ mod secrets;
 
 use std::time::Duration;
 
-use keyward::{KeyService, PostgresStore};
+use keyward::{KeyCache, KeyService, PostgresStore};
 use servers::{PgBouncer, Postgres};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
@@ -48,6 +48,22 @@ mod serializable {
         #[tokio::test]
         #[ignore = "needs PostgreSQL"]
         super::serializable().await
+    );
+}
+
+mod under_a_cache {
+    keyward::conformance_suite!(
+        #[tokio::test]
+        #[ignore = "needs PostgreSQL"]
+        keyward::KeyCache::new(super::fresh().await)
+    );
+}
+
+mod under_a_cache_through_pgbouncer {
+    keyward::conformance_suite!(
+        #[tokio::test]
+        #[ignore = "needs PostgreSQL and PgBouncer"]
+        keyward::KeyCache::new(super::through_pgbouncer().await)
     );
 }
 
@@ -88,6 +104,12 @@ async fn empty(store: PostgresStore) -> PostgresStore {
 /// A service by the system's clock.
 fn service(store: &PostgresStore) -> KeyService {
     KeyService::new(common::scheme(&[1]), store.clone())
+}
+
+/// The same through a cache that keeps nothing.
+fn service_through(store: &PostgresStore) -> KeyService {
+    let cache = KeyCache::builder(store.clone()).read_through().build();
+    KeyService::new(common::scheme(&[1]), cache)
 }
 
 /// All that an error and its sources say.

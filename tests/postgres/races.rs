@@ -12,7 +12,7 @@ use keyward::{
 };
 
 use super::servers::Postgres;
-use super::{common, service, store};
+use super::{common, service, service_through, store};
 use crate::PostgresStore;
 
 const WRITERS: usize = 8;
@@ -156,6 +156,7 @@ async fn no_verify_allows_after_an_acknowledged_revoke() {
             (Arc::new(AtomicU64::new(u64::MAX)), Arc::new(AtomicU64::new(u64::MAX)));
         let readers: Vec<_> = (0..6)
             .map(|reader| {
+                let service = if reader < 3 { service } else { service_through };
                 let keys = service(&nodes[reader % 2]);
                 let (token, clock) = (Arc::clone(&token), Arc::clone(&clock));
                 let (asked, acknowledged) = (Arc::clone(&asked), Arc::clone(&acknowledged));
