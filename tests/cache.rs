@@ -291,6 +291,44 @@ fn a_rewritten_history_is_told_once_and_nothing_of_it_is_kept() {
     assert_eq!(heard.0.load(Ordering::Relaxed), 1);
 }
 
+/// A log without entries says nothing of what it will be.
+#[test]
+fn nothing_is_kept_when_a_log_begins() {
+    let world = World::new();
+    let (id, key) = world.issue("k");
+    let before = world.store.copy();
+    run(world.admin.revoke(&system(), id, Reason::Unused)).unwrap();
+    let _ = world.issue("other");
+    world.store.trim(1);
+    let after = world.store.copy();
+    world.store.restore(&before);
+    world.store.trim(0);
+    for _ in 0..3 {
+        run(world.keys.maintain()).unwrap();
+        assert_eq!(world.status(&key), 200);
+    }
+    world.store.restore(&after);
+    run(world.keys.maintain()).unwrap();
+    assert_eq!(world.status(&key), 401);
+}
+
+/// Two reads confirm a record only if a pass came between them.
+#[test]
+fn what_is_ahead_of_the_log_is_dropped_however_often_it_was_read() {
+    let world = World::with(MapStore::default(), |it| it.max_age(Duration::from_secs(1)));
+    let (id, key) = world.issue("k");
+    run(world.keys.maintain()).unwrap();
+    let before = world.store.copy();
+    run(world.admin.disable(&system(), id)).unwrap();
+    assert_eq!(world.status(&key), 401);
+    world.clock.advance(Duration::from_secs(1) + A_LITTLE);
+    assert_eq!(world.reads(|| assert_eq!(world.status(&key), 401)), 1, "it got old");
+    // The change is lost, and the log up to this node's place is as it was.
+    world.store.restore(&before);
+    assert!(!run(world.keys.maintain()).unwrap().caught_up.rewritten);
+    assert_eq!(world.status(&key), 200);
+}
+
 #[test]
 fn many_who_want_one_cold_key_make_one_read() {
     let world = World::with(MapStore::suspending(), |it| it.misses_at_once(1));

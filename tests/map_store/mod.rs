@@ -51,6 +51,12 @@ impl MapStore {
         tables.log.extend(std::iter::repeat_n(event, entries));
     }
 
+    /// Leaves only so many entries of the log.
+    pub(crate) fn trim(&self, left: usize) {
+        let log = &mut self.tables.lock().unwrap().log;
+        log.drain(..log.len() - left);
+    }
+
     /// How often `get` was called.
     pub(crate) fn reads(&self) -> u64 {
         self.tables.lock().unwrap().reads
