@@ -235,8 +235,13 @@ impl KeyScheme {
     }
 
     /// The ids that `random` stands for: one per pepper, the current one's first.
+    ///
+    /// An id that would invite a scanner gives way to the next number's.
     pub(crate) fn ids(&self, random: u64) -> impl Iterator<Item = KeyId> {
-        self.0.keys.iter().map(move |keys| KeyId::from_parts(random, keys.check(random)))
+        self.0.keys.iter().filter_map(move |keys| {
+            let from = |random| KeyId::from_parts(random, keys.check(random));
+            (random..=u64::MAX).map(from).find(|id| !id.invites_a_scanner())
+        })
     }
 
     pub(crate) fn prefix_at(&self, prefix: &[u8]) -> Option<usize> {
@@ -318,5 +323,27 @@ impl fmt::Debug for KeyScheme {
             .field("realm", &self.realm_name())
             .field("peppers", &self.0.config.ring)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_new_id_invites_a_scanner_and_every_pepper_has_one() {
+        let peppers = PepperRing::from_bytes(b"0123456789abcdef0123456789abcdef").unwrap();
+        let scheme = KeyScheme::new(peppers, [("ak_live", Environment::PRODUCTION)]).unwrap();
+        let keys = scheme.current().unwrap();
+        let mut avoided = 0;
+        for random in 0..200_000 {
+            let naive = KeyId::from_parts(random, keys.check(random));
+            let id = scheme.ids(random).next().unwrap();
+            assert!(!id.invites_a_scanner());
+            assert_eq!(id != naive, naive.invites_a_scanner());
+            assert_eq!(scheme.lane(id), Lane::Fast);
+            avoided += usize::from(id != naive);
+        }
+        assert!((5..=50).contains(&avoided), "{avoided}");
     }
 }

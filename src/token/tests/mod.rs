@@ -72,7 +72,10 @@ pub(crate) fn token(rng: &mut SplitMix, prefix: &str) -> String {
 fn new_key(rng: &mut SplitMix, prefix: &str) -> ApiKey {
     let slot = rng.below(2);
     let (random, secret) = generate(rng, slot).unwrap();
-    let id = KeyId::from_parts(random, rng.next() as u32);
+    let mut id = KeyId::from_parts(random, rng.next() as u32);
+    while id.invites_a_scanner() {
+        id = KeyId::from_parts(random, rng.next() as u32);
+    }
     assemble(&Prefix::new(prefix).unwrap(), id, &secret)
 }
 
