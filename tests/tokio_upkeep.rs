@@ -25,7 +25,7 @@ struct Given(mpsc::UnboundedReceiver<()>);
 impl Hints for Given {
     async fn next(&mut self) {
         if self.0.recv().await.is_none() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
