@@ -9,7 +9,7 @@ use crate::measure::Figure;
 #[derive(Default)]
 pub(crate) struct Report {
     figures: Vec<Figure>,
-    numbers: Vec<(String, f64)>,
+    pub(crate) numbers: Vec<(String, f64)>,
 }
 
 impl Report {
@@ -50,11 +50,6 @@ impl Report {
         let (_, number) = self.numbers.iter().find(|(known, _)| known == name).unwrap();
         let verdict = if met(*number) { "met" } else { "NOT MET" };
         println!("{name:<36} {number:>8.3}  {rule:<8} {verdict}");
-    }
-
-    /// Every number by its name.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, f64)> {
-        self.numbers.iter().map(|(name, number)| (name.as_str(), *number))
     }
 
     /// Writes a flat object to a file of this name in the target directory.
