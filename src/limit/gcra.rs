@@ -1,16 +1,16 @@
 //! The generic cell rate algorithm (ITU-T I.371) on one atomic word.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use super::sync::{AtomicU64, Relaxed};
 use crate::timestamp::Timestamp;
 
 /// The finest clock tick: 1/1024 of a microsecond.
-const FINEST: u64 = 1_024;
+pub(super) const FINEST: u64 = 1_024;
 /// The last instant that refills, in microseconds since 1970: in the year 2398.
 ///
 /// Times `FINEST`, it leaves 2^62 ticks for the burst, more than the 36,525 days it may last.
-const LAST_INSTANT: u64 = 3 << 52;
+pub(super) const LAST_INSTANT: u64 = 3 << 52;
 
 /// The arithmetic of one rate limit.
 ///
@@ -39,14 +39,6 @@ pub(super) struct Denied {
     pub(super) retry_after: Option<Duration>,
 }
 
-/// A rate limit in whole ticks: so many to a microsecond, to a unit, and to a full bucket.
-#[cfg(feature = "postgres")]
-pub(crate) struct Ticks {
-    pub(crate) scale: u64,
-    pub(crate) step: u64,
-    pub(crate) capacity: u64,
-}
-
 impl Gcra {
     /// `count` units per `period` microseconds (at most 1000 per microsecond), `burst` at once.
     pub(super) fn new(count: u64, period: u64, burst: u64) -> Self {
@@ -61,12 +53,6 @@ impl Gcra {
             ((step * count / period).clamp(1, FINEST), step)
         };
         Self { scale, step, capacity: burst * step }
-    }
-
-    #[cfg(feature = "postgres")]
-    pub(super) fn rule(self) -> Ticks {
-        let Self { scale, step, capacity } = self;
-        Ticks { scale, step, capacity }
     }
 
     /// Takes `cost` units at `now` and returns the backlog after it, in ticks.
@@ -142,24 +128,20 @@ impl Gcra {
     }
 
     #[inline]
-    fn charge(self, cost: u32) -> u64 {
+    pub(super) fn charge(self, cost: u32) -> u64 {
         u64::from(cost).saturating_mul(self.step)
     }
 
     #[inline]
-    fn ticks(self, now: Timestamp) -> u64 {
+    pub(super) fn ticks(self, now: Timestamp) -> u64 {
         let micros = u64::try_from(now.as_micros()).unwrap_or(0);
         micros.min(LAST_INSTANT) * self.scale
     }
 }
 
-fn gcd(mut a: u64, mut b: u64) -> u64 {
+pub(super) fn gcd(mut a: u64, mut b: u64) -> u64 {
     while b != 0 {
         (a, b) = (b, a % b);
     }
     a
 }
-
-#[cfg(test)]
-#[path = "gcra_tests.rs"]
-mod tests;

@@ -1,8 +1,11 @@
 //! The integer arithmetic against fractions, and against a log of what was admitted.
 
-use super::*;
+use super::gcra::*;
+use super::sync::{AtomicU64, Relaxed};
+use crate::timestamp::Timestamp;
 use proptest::prelude::*;
 use std::sync::atomic::AtomicU32;
+use std::time::Duration;
 
 const YEAR: u64 = 366 * 86_400_000_000;
 const START: i64 = 1_750_000_000_000_000;

@@ -12,6 +12,10 @@ mod refill;
 mod rule;
 mod rules;
 mod state;
+mod sync;
+
+#[cfg(test)]
+mod gcra_tests;
 
 pub(crate) use self::cells::Tightest;
 pub use self::cells::{LimitCells, Reservation};

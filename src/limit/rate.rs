@@ -6,8 +6,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::gcra::Gcra;
-#[cfg(feature = "postgres")]
-use super::gcra::Ticks;
 use super::rule::{LimitMode, OnFailure, is_default, limit_name};
 use crate::error::FieldError;
 
@@ -201,14 +199,9 @@ impl RateLimit {
         self.on_failure
     }
 
+    /// The rule in the ticks it is counted in, for whoever counts by himself too.
     pub(crate) fn gcra(&self) -> Gcra {
         self.gcra
-    }
-
-    /// The rule in the ticks it is counted in, for a store that counts by itself.
-    #[cfg(feature = "postgres")]
-    pub(crate) fn ticks(&self) -> Ticks {
-        self.gcra.rule()
     }
 
     fn mode_of(self, mode: LimitMode) -> Self {

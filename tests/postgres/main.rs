@@ -14,6 +14,7 @@ mod damaged;
 mod dropped;
 mod durable;
 mod feed;
+mod flood;
 mod limits;
 mod migrations;
 mod races;

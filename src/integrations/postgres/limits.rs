@@ -113,7 +113,7 @@ fn written(charge: &Charge) -> Json {
     };
     match &charge.limit {
         SharedLimit::Rate(rate) => {
-            let ticks = rate.ticks();
+            let ticks = rate.gcra();
             json!({
                 "subject": subject, "kind": "rate", "name": rate.name(), "cost": charge.cost,
                 "scale": ticks.scale, "step": ticks.step, "capacity": ticks.capacity,

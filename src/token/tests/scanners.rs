@@ -60,7 +60,7 @@ fn an_id_that_ends_like_a_github_prefix_would_give_the_secret_away() {
     let id = |tail: &str| format!("key_7d0q5x2j9kz3w{tail}").parse::<KeyId>().unwrap();
     for tail in ["ghp", "ghr", "ghs"] {
         assert!(id(tail).invites_a_scanner());
-        let secret = token(&mut rng, "ak_live").split_off(25);
+        let secret = token(&mut rng, "ak_live").split_off(26);
         let text = format!("ak_live_17d0q5x2j9kz3w{tail}_{secret}");
         let captured = |(_, rule): &(&str, &str)| Regex::new(rule).unwrap().is_match(&text);
         assert!(RULES.iter().any(captured), "{tail}");

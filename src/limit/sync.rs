@@ -1,0 +1,4 @@
+//! What counters are made of, in one place: a model checker puts its own here.
+
+pub(super) use std::sync::atomic::AtomicU64;
+pub(super) use std::sync::atomic::Ordering::Relaxed;
