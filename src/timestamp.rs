@@ -91,15 +91,13 @@ impl Timestamp {
     }
 }
 
+/// In words of 64 bits: `Duration::as_micros` takes 128, and every verify asks.
 const fn micros(duration: Duration) -> i64 {
-    let micros = duration.as_micros();
-    if micros > i64::MAX as u128 {
-        i64::MAX
-    } else {
-        #[expect(clippy::cast_possible_truncation, reason = "compared with i64::MAX above")]
-        let micros = micros as i64;
-        micros
+    let seconds = duration.as_secs();
+    if seconds >= (i64::MAX / MICROS_PER_SECOND).unsigned_abs() {
+        return i64::MAX;
     }
+    seconds.cast_signed() * MICROS_PER_SECOND + duration.subsec_micros() as i64
 }
 
 impl From<OffsetDateTime> for Timestamp {
@@ -289,9 +287,12 @@ impl Clock for SystemClock {
         if (0..Self::LOOK_EVERY).contains(&since) { wall } else { self.consult(wall) }
     }
 
+    /// Both are read each time: what is measured on two clocks must be.
     #[inline]
     fn moment(&self) -> Moment {
-        Moment { wall: self.now(), monotonic: self.started.elapsed() }
+        let monotonic = self.started.elapsed();
+        let line = self.wall_at_start.saturating_add(monotonic);
+        Moment { wall: Timestamp::from(SystemTime::now()).max(line), monotonic }
     }
 }
 
