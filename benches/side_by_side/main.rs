@@ -45,7 +45,7 @@ fn main() {
     large_set(&mut report, rounds, large);
     ratios(&mut report, &refusals);
 
-    report.table("hmac_53");
+    report.table("hmac_53", "H");
     println!();
     report.bar("verify_hot_over_hmac", "<= 1.7", |ratio| ratio <= 1.7);
     report.bar("verify_hot_over_prefixed_api_key", "< 1.0", |ratio| ratio < 1.0);

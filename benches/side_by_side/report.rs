@@ -37,11 +37,13 @@ impl Report {
         self.figures.iter().find(|figure| figure.name == name).unwrap().p10
     }
 
-    pub(crate) fn table(&self, floor: &str) {
+    /// Every time, and as a multiple of the floor's.
+    pub(crate) fn table(&self, floor: &str, short: &str) {
         let floor = self.p10(floor);
-        println!("{:<28} {:>10} {:>10} {:>8}", "ns of one operation", "p10", "median", "p10 / H");
+        let over = format!("p10 / {short}");
+        println!("{:<28} {:>10} {:>10} {over:>12}", "ns of one operation", "p10", "median");
         for Figure { name, p10, median } in &self.figures {
-            println!("{name:<28} {p10:>10.1} {median:>10.1} {:>8.2}", p10 / floor);
+            println!("{name:<28} {p10:>10.1} {median:>10.1} {:>12.2}", p10 / floor);
         }
     }
 

@@ -50,6 +50,7 @@ fn main() {
     report.bar("sqlite_issue_by_8_over_bare", ">= 0.9", |ratio| ratio >= 0.9);
     report.bar("pg_verify_over_pgbench", ">= 0.9", |ratio| ratio >= 0.9);
     report.bar("cached_over_memory", "<= 1.2", |ratio| ratio <= 1.2);
+    report.table("memory_verify", "memory");
     println!("\n{}", report.write("stores.json").display());
 }
 
@@ -69,9 +70,12 @@ fn number(name: &str, default: usize) -> usize {
 
 /// A service on this store, with the system's clock and randomness.
 fn service(store: impl Into<SharedKeyStore>) -> KeyService {
+    KeyService::new(scheme(), store)
+}
+
+fn scheme() -> KeyScheme {
     let peppers = PepperRing::from_bytes(b"0123456789abcdef0123456789abcdef").unwrap();
-    let scheme = KeyScheme::new(peppers, [(keys::PREFIX, Environment::PRODUCTION)]).unwrap();
-    KeyService::new(scheme, store)
+    KeyScheme::new(peppers, [(keys::PREFIX, Environment::PRODUCTION)]).unwrap()
 }
 
 async fn issue(service: &KeyService, number: usize) -> String {
