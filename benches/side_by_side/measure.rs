@@ -17,6 +17,9 @@ pub(crate) struct Figure {
     pub(crate) median: f64,
 }
 
+/// The most operations that are timed together.
+const STRETCH: usize = 100;
+
 impl<'a> Case<'a> {
     /// A case that is timed in batches of `batch` operations.
     pub(crate) fn new(name: &'static str, batch: usize, run: impl FnMut(usize) + 'a) -> Self {
@@ -31,9 +34,14 @@ pub(crate) fn interleaved(rounds: usize, mut cases: Vec<Case<'_>>) -> Vec<Figure
         for (case, times) in cases.iter_mut().zip(&mut times) {
             // A batch that isn't timed first: caches and branches are still the last case's.
             (case.run)(case.batch);
-            let start = Instant::now();
-            (case.run)(case.batch);
-            times.push(start.elapsed().as_secs_f64() * 1e9 / case.batch as f64);
+            // Stretches of one size for all cases: in a longer one a busy neighbour is
+            // more often a part of it.
+            let stretch = case.batch.min(STRETCH);
+            for _ in 0..case.batch / stretch {
+                let start = Instant::now();
+                (case.run)(stretch);
+                times.push(start.elapsed().as_secs_f64() * 1e9 / stretch as f64);
+            }
         }
     }
     let figure = |(case, mut times): (&Case<'_>, Vec<f64>)| {
