@@ -54,7 +54,8 @@ impl KeyService {
     /// Revokes a key, and waits until that is in effect on every node.
     ///
     /// `sleep` is the runtime's timer, such as `tokio::time::sleep`. Whoever stops waiting
-    /// has revoked the key all the same, once the store has acknowledged it.
+    /// has revoked the key all the same, once the store has acknowledged it. The waiting is
+    /// measured by the service's clock: by one that stands still, it never ends.
     ///
     /// ```
     /// # use keyward::{Actor, Environment, KeyScheme, KeyService, MemoryStore, NewKey, PepperRing};

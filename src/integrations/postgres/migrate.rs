@@ -58,10 +58,11 @@ impl PostgresStore {
     /// to be run once, in one transaction, by the host's own means.
     ///
     /// ```no_run
-    /// # let pool: sqlx::PgPool = unimplemented!();
+    /// # fn f(pool: sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
     /// let store = keyward::PostgresStore::new(pool).schema("auth")?;
     /// std::fs::write("migrations/0042_keyward.sql", store.schema_sql(0))?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # Ok(())
+    /// # }
     /// ```
     pub fn schema_sql(&self, from: u32) -> String {
         sql(&self.config().names, from)

@@ -1,9 +1,13 @@
 -- Keys of keyward, version 1 of the schema: PostgreSQL 13 or later, run once.
+--
+-- Functions look names up in the server's own catalogue alone: whoever may create functions
+-- elsewhere in the database can't put his in their place (CVE-2018-1058).
 
 -- The text at a place of a JSON document, and nothing where there is none: a document
 -- may be damaged or of a newer release, and a row must be readable all the same.
 CREATE FUNCTION "{schema}"."{prefix}text_at"(document text, place text[])
-RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+RETURNS text LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   found jsonb;
 BEGIN
@@ -15,7 +19,8 @@ END $$;
 
 -- The same, of a document whose layout this release knows.
 CREATE FUNCTION "{schema}"."{prefix}known_text_at"(document text, place text[])
-RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+RETURNS text LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   whole jsonb;
 BEGIN
@@ -32,7 +37,8 @@ END $$;
 -- Microseconds since 1970 of an instant as RFC 3339 spells it. It names its offset, so
 -- the answer doesn't hang on a setting.
 CREATE FUNCTION "{schema}"."{prefix}micros"(instant text)
-RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS $$
+RETURNS bigint LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   at timestamptz;
 BEGIN
@@ -137,7 +143,8 @@ FROM "{schema}"."{prefix}keys";
 -- The lock comes first. Each statement of a function sees what was committed when it
 -- began, so those after the lock see every commit before this one.
 CREATE FUNCTION "{schema}"."{prefix}commit"(changes text)
-RETURNS text LANGUAGE plpgsql AS $$
+RETURNS text LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   list jsonb := changes::jsonb;
   change jsonb;
@@ -195,7 +202,8 @@ END $$;
 
 -- Adds uses, by key and by key and hour, each once in a list. A use may be lost in a crash.
 CREATE FUNCTION "{schema}"."{prefix}add_usage"(keys text, hours text)
-RETURNS void LANGUAGE plpgsql AS $$
+RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   PERFORM set_config('synchronous_commit', 'off', true);
   -- In one order everywhere, so that no two flushes wait for each other.
@@ -259,7 +267,8 @@ $$;
 -- `denied`, the place of the charge without room, the microseconds until it has room if
 -- it ever has, and when a quota starts anew.
 CREATE FUNCTION "{schema}"."{prefix}take"(charges text)
-RETURNS text LANGUAGE plpgsql AS $$
+RETURNS text LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   list jsonb := charges::jsonb;
   charge jsonb;
