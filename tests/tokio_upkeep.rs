@@ -88,6 +88,31 @@ async fn a_failing_store_is_reported_each_second_and_a_drop_ends_it() {
     assert!(heard.load(Ordering::Relaxed) <= so_far + 1);
 }
 
+/// Hints without end.
+struct Forged;
+
+impl Hints for Forged {
+    async fn next(&mut self) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_forged_hints_does_not_keep_the_store_busy() {
+    let keys = KeyService::new(scheme(), KeyCache::new(broken::Broken::default()));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&asked);
+    let upkeep = TokioUpkeep::new(keys)
+        .every(Duration::from_secs(3_600))
+        .hints(Forged)
+        .on_error(move |_| {
+            counter.fetch_add(1, Ordering::Relaxed);
+        })
+        .start(&Handle::current());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let asked = asked.load(Ordering::Relaxed);
+    assert!((100..=202).contains(&asked), "{asked}");
+    upkeep.shutdown().await.unwrap();
+}
+
 mod broken {
     use std::collections::HashMap;
     use std::time::Duration;

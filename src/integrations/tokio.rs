@@ -18,6 +18,10 @@ use crate::store::Hints;
 /// How long one pass of upkeep may take before it is given up and begun anew.
 const LONGEST_PASS: Duration = Duration::from_secs(30);
 
+/// The least time between two answers to hints: whoever can forge them must not make a node
+/// ask the store all the time.
+const BETWEEN_HINTS: Duration = Duration::from_millis(5);
+
 /// Calls [`KeyService::maintain`] each second, and [`KeyService::catch_up`] on each hint.
 ///
 /// ```
@@ -79,7 +83,8 @@ impl TokioUpkeep {
         Self { every: interval.max(Duration::from_millis(1)), ..self }
     }
 
-    /// Catches up with the log on each of these hints too. It may be called several times.
+    /// Catches up with the log on each of these hints too; those that come within 5 ms share
+    /// one look. It may be called several times.
     pub fn hints(mut self, mut hints: impl Hints) -> Self {
         self.hints.push(Box::new(move |driver: Driver| {
             Box::pin(async move {
@@ -93,6 +98,7 @@ impl TokioUpkeep {
                     if let Ok(Err(error)) = caught_up {
                         (driver.on_error)(&error);
                     }
+                    sleep(BETWEEN_HINTS).await;
                 }
             })
         }));
