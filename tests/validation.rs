@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use fixture::{PEPPER, World, at, scheme};
 use keyward::{
-    Actor, Environment, FieldError, KeyEdit, KeyQuery, KeyScheme, KeyService, ManageError,
-    MemoryStore, Network, NewKey, Pepper, PepperRing, Prefix, Quota, RateLimit, Refill, Scope,
+    AccessRequest, Actor, Environment, FieldError, KeyEdit, KeyQuery, KeyScheme, KeyService,
+    ManageError, MemoryStore, Network, NewKey, Pepper, PepperRing, Prefix, Quota, RateLimit,
+    Refill, Scope, Status,
 };
 use pollster::block_on;
 
@@ -132,15 +133,29 @@ fn what_the_scheme_does_not_have_is_reported_with_the_rest() {
 fn dates_must_make_sense() {
     let world = World::new();
     let (id, _) = world.issue(NewKey::named("k").owner("o").not_before(at(50)));
-    for (start, end) in [(None, 0), (None, -1), (Some(10), 10), (Some(10), 9), (Some(-5), -1)] {
-        let new = NewKey::named("k").owner("o").expires_at(at(end));
-        let new = start.map_or(new.clone(), |start| new.not_before(at(start)));
+    for (start, end) in [(10, 10), (10, 9), (-5, -6)] {
+        let new = NewKey::named("k").owner("o").expires_at(at(end)).not_before(at(start));
         let errors = invalid(block_on(world.keys.issue(&world.host, new)));
         assert_eq!(fields(&errors), BTreeSet::from(["expires_at"]));
     }
-    let edit = KeyEdit::new().expires_at(at(50));
-    let errors = invalid(block_on(world.keys.update(&world.host, id, edit)));
-    assert_eq!(fields(&errors), BTreeSet::from(["expires_at"]), "against the key's own start");
+    for (end, against) in [(50, "the key's own start"), (0, "now"), (-1, "now")] {
+        let edit = KeyEdit::new().expires_at(at(end));
+        let errors = invalid(block_on(world.keys.update(&world.host, id, edit)));
+        assert_eq!(fields(&errors), BTreeSet::from(["expires_at"]), "against {against}");
+    }
+}
+
+#[test]
+fn a_key_may_be_issued_expired() {
+    let world = World::new();
+    for end in [0, -1] {
+        let new = NewKey::named("k").owner("o").expires_at(at(end));
+        let (view, key) = block_on(world.keys.issue(&world.host, new)).unwrap().into_parts();
+        assert_eq!(view.status, Status::Expired);
+        let request = AccessRequest::new(Environment::PRODUCTION);
+        let refused = block_on(world.keys.verify(key.expose_secret(), &request)).unwrap_err();
+        assert_eq!(refused.code(), "API_KEY_EXPIRED");
+    }
 }
 
 #[test]

@@ -38,19 +38,20 @@ impl Errors {
 pub(super) fn check_dates(
     not_before: Option<Timestamp>,
     expires_at: Option<Timestamp>,
-    now: Timestamp,
 ) -> Result<(), FieldError> {
-    let Some(end) = expires_at else { return Ok(()) };
-    if end <= now {
-        return Err(FieldError::new(
-            "expires_at",
-            &end.to_string(),
-            format!("must be after now, {now}"),
-        ));
-    }
-    match not_before {
-        Some(start) if end <= start => {
+    match (not_before, expires_at) {
+        (Some(start), Some(end)) if end <= start => {
             let rule = format!("must be after `not_before`, {start}");
+            Err(FieldError::new("expires_at", &end.to_string(), rule))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn check_ahead(expires_at: Option<Timestamp>, now: Timestamp) -> Result<(), FieldError> {
+    match expires_at {
+        Some(end) if end <= now => {
+            let rule = format!("must be after now, {now}");
             Err(FieldError::new("expires_at", &end.to_string(), rule))
         }
         _ => Ok(()),

@@ -3,7 +3,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::body::Body;
-use super::check::{Errors, check_dates, check_metadata, check_text, parse_resources, parse_roles};
+use super::check::{
+    Errors, check_ahead, check_dates, check_metadata, check_text, parse_resources, parse_roles,
+};
 use super::new_key::Instant;
 use crate::error::FieldError;
 use crate::grant::{NetworkRules, ScopeSet};
@@ -142,7 +144,7 @@ impl KeyEdit {
         Self { not_before: Some(None), ..self }
     }
 
-    /// Another expiry.
+    /// Another expiry, after now: what has expired can't be edited back.
     #[must_use]
     pub fn expires_at(self, at: Timestamp) -> Self {
         Self { expires_at: Some(Some(Instant::new(at))), ..self }
@@ -209,7 +211,8 @@ impl KeyEdit {
             edited.expires_at = errors.optional(at.as_ref(), |at| at.parse("expires_at"));
         }
         if self.not_before.is_some() || self.expires_at.is_some() {
-            errors.check(check_dates(edited.not_before, edited.expires_at, now));
+            let (start, end) = (edited.not_before, edited.expires_at);
+            errors.check(check_ahead(end, now).and_then(|()| check_dates(start, end)));
         }
         errors.finish().map(|()| edited)
     }

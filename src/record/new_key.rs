@@ -164,6 +164,9 @@ impl NewKey {
     }
 
     /// The first instant at which it no longer works. The default is never.
+    ///
+    /// One that has passed makes a key that is [`Expired`](crate::Status::Expired) from the
+    /// start: dead, and harmless.
     #[must_use]
     pub fn expires_at(self, at: Timestamp) -> Self {
         Self { expires_at: Some(Instant::new(at)), ..self }
@@ -236,7 +239,6 @@ impl NewKey {
     pub(crate) fn validate(
         self,
         owner: Option<&str>,
-        now: Timestamp,
         service: impl FnOnce(Option<Environment>, Option<Prefix>, &LimitRules) -> Vec<FieldError>,
     ) -> Result<ValidNewKey, Vec<FieldError>> {
         let mut errors = Errors::default();
@@ -255,7 +257,7 @@ impl NewKey {
         });
         let not_before = errors.optional(self.not_before.as_ref(), |at| at.parse("not_before"));
         let expires_at = errors.optional(self.expires_at.as_ref(), |at| at.parse("expires_at"));
-        errors.check(check_dates(not_before, expires_at, now));
+        errors.check(check_dates(not_before, expires_at));
         let scopes = errors.all(ScopeSet::parse_all("permissions", &self.permissions));
         let roles = errors.all(parse_roles(self.role.as_ref(), &self.roles));
         let networks = errors.all(NetworkRules::parse(&self.ip_allowlist, &self.ip_denylist));

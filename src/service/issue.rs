@@ -72,7 +72,7 @@ impl KeyService {
     ) -> Result<Body, ManageError> {
         let owner = actor.sole_owner();
         let scheme = &self.0.scheme;
-        let valid = new.validate(owner, now, |environment, prefix, limits| {
+        let valid = new.validate(owner, |environment, prefix, limits| {
             let place = scheme.choose(environment, prefix).err();
             place.into_iter().chain(self.check_limits(limits).err()).collect()
         })?;
