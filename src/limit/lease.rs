@@ -1,10 +1,10 @@
 //! Units of a shared limit that this process took ahead, and gives out by itself.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::quota::Quota;
 use super::rate::RateLimit;
+use super::sync::{Mutex, MutexGuard, PoisonError};
 use crate::timestamp::Timestamp;
 
 /// A lease lasts this part of the period of its limit, unless that is too long.
@@ -28,8 +28,8 @@ const LATE_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Lease {
     rule: Rule,
-    lasts: Duration,
-    largest: u64,
+    pub(super) lasts: Duration,
+    pub(super) largest: u64,
     state: Mutex<State>,
 }
 
@@ -196,7 +196,3 @@ impl Batch {
         }
     }
 }
-
-#[cfg(test)]
-#[path = "lease_tests.rs"]
-mod tests;

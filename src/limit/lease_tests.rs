@@ -1,5 +1,7 @@
-use super::super::refill::Refill;
-use super::*;
+use std::time::Duration;
+
+use super::{Lease, Quota, RateLimit, Refill};
+use crate::timestamp::Timestamp;
 
 const START: i64 = 1_750_000_000_000_000;
 const SECOND: Duration = Duration::from_secs(1);

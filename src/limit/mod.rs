@@ -16,6 +16,8 @@ mod sync;
 
 #[cfg(test)]
 mod gcra_tests;
+#[cfg(test)]
+mod lease_tests;
 
 pub(crate) use self::cells::Tightest;
 pub use self::cells::{LimitCells, Reservation};

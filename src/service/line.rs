@@ -1,8 +1,10 @@
 //! One at a time asks for all who wait.
 
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Poll, Waker};
+
+use super::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Where requests wait for one of them to fetch what they all need.
 ///

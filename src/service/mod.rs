@@ -21,6 +21,7 @@ mod revoke;
 mod secret;
 mod shared;
 mod shared_limits;
+mod sync;
 mod usage;
 mod verify;
 
