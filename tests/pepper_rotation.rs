@@ -3,155 +3,27 @@
 //! 12 random histories of 150 steps by default, times `KEYWARD_TEST_SCALE`.
 
 mod common;
+mod fleet;
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use common::{READ, RowStore, START, builder, new_key, pepper, ring, run, scale, scheme, system};
+use keyward::{FakeClock, KeyScheme, KeyService, ManageError, PepperRing, VerifyError};
 
-use common::{
-    READ, RowStore, START, Seeded, builder, new_key, pepper, ring, run, scale, scheme, system,
-};
-use keyward::{
-    FakeClock, KeyId, KeyScheme, KeyService, ManageError, PepperRing, Rotation, VerifyError,
-};
+/// Rows in memory, read anew at each call.
+struct Memory(RowStore);
 
-/// One process of the fleet.
-struct Node {
-    keys: KeyService,
-    ring: Vec<u8>,
-}
+impl fleet::Place for Memory {
+    type Store = RowStore;
 
-struct Fleet {
-    store: RowStore,
-    clock: FakeClock,
-    rng: Seeded,
-    nodes: Vec<Node>,
-    /// Every secret that must work.
-    tokens: BTreeMap<KeyId, Vec<String>>,
-}
-
-const GRACE: Duration = Duration::from_secs(10 * 365 * 86_400);
-
-impl Fleet {
-    fn new(seed: u64) -> Self {
-        let mut fleet = Self {
-            store: RowStore::default(),
-            clock: FakeClock::at(START),
-            rng: Seeded(seed),
-            nodes: Vec::new(),
-            tokens: BTreeMap::new(),
-        };
-        for _ in 0..3 {
-            let node = fleet.started(&[1]);
-            fleet.nodes.push(node);
-        }
-        for _ in 0..8 {
-            fleet.issue(0);
-        }
-        fleet
-    }
-
-    /// A new process, which checks its peppers before it serves.
-    fn started(&mut self, ring: &[u8]) -> Node {
-        let seed = self.rng.number();
-        let keys = builder(scheme(ring), self.store.clone(), &self.clock, seed).build();
-        run(keys.check_peppers()).unwrap();
-        Node { keys, ring: ring.to_vec() }
-    }
-
-    fn issue(&mut self, node: usize) {
-        let issued = run(self.nodes[node].keys.issue(&system(), new_key("key"))).unwrap();
-        let id = issued.view().id;
-        self.tokens.insert(id, vec![issued.into_key().expose_secret().to_owned()]);
-    }
-
-    fn verify(&self, node: usize, id: KeyId) {
-        for token in &self.tokens[&id] {
-            let verified = run(self.nodes[node].keys.verify(token, &READ));
-            assert_eq!(verified.map(|key| key.key_id()).ok(), Some(id), "a false reject");
-        }
-    }
-
-    fn step(&mut self) {
-        self.rng.number();
-        self.clock.advance(Duration::from_secs(self.rng.number() % 20));
-        let node = self.rng.below(self.nodes.len());
-        let ids: Vec<KeyId> = self.tokens.keys().copied().collect();
-        let id = *self.rng.pick(&ids);
-        let keys = self.nodes[node].keys.clone();
-        match self.rng.below(12) {
-            0 => self.issue(node),
-            1 => {
-                let rotation = Rotation::grace(GRACE).replacing_older();
-                let token = run(keys.rotate(&system(), id, rotation)).unwrap().into_key();
-                let tokens = self.tokens.get_mut(&id).unwrap();
-                tokens.push(token.expose_secret().to_owned());
-                tokens.drain(..tokens.len() - 2);
-            }
-            2 => {
-                let token = run(keys.regenerate(&system(), id)).unwrap().into_key();
-                self.tokens.insert(id, vec![token.expose_secret().to_owned()]);
-            }
-            3 => drop(run(keys.maintain()).unwrap()),
-            4 if self.rng.below(4) == 0 => {
-                assert!(run(keys.reseal_all(&system())).unwrap().refused.is_empty());
-            }
-            // It crashes with whatever it had queued, and starts anew.
-            5 => {
-                let ring = self.nodes[node].ring.clone();
-                self.nodes[node] = self.started(&ring);
-            }
-            _ => self.verify(node, id),
-        }
-    }
-
-    /// Gives each process another ring, in turn, while the others go on.
-    fn roll_out(&mut self, ring: &[u8], steps: usize) {
-        for node in 0..self.nodes.len() {
-            for _ in 0..steps / self.nodes.len() {
-                self.step();
-            }
-            self.nodes[node] = self.started(ring);
-        }
-        for _ in 0..steps / 4 {
-            self.step();
-        }
-    }
-
-    /// Lets every key be used once, and the upkeep write what came of it.
-    fn settle(&mut self) {
-        for id in self.tokens.keys() {
-            self.verify(0, *id);
-        }
-        run(self.nodes[0].keys.maintain()).unwrap();
-        assert!(run(self.nodes[0].keys.reseal_all(&system())).unwrap().refused.is_empty());
+    async fn open(&self) -> RowStore {
+        self.0.clone()
     }
 }
 
 #[test]
 fn a_fleet_goes_from_pepper_to_pepper_without_a_false_reject() {
     for seed in 0..12 * scale() as u64 {
-        let mut fleet = Fleet::new(seed);
-        for (old, new) in [(1, 2), (2, 3)] {
-            fleet.roll_out(&[old, new], 24);
-            fleet.roll_out(&[new, old], 24);
-            let keys = fleet.nodes[0].keys.clone();
-            let old_id = pepper(old).id();
-            let without = ring(&[new]);
-            match run(keys.check_ring(&without)) {
-                Err(ManageError::PepperInUse(missing)) => assert_eq!(missing, [old_id]),
-                Ok(report) => assert!(report.peppers[&old_id].is_unused()),
-                Err(error) => panic!("{error}"),
-            }
-            fleet.settle();
-            let report = run(keys.check_ring(&without)).expect("some key is stuck");
-            assert!(report.peppers[&old_id].is_unused() && report.unreadable == 0);
-            assert_eq!(report.in_use().collect::<Vec<_>>(), [pepper(new).id()]);
-            fleet.roll_out(&[new], 24);
-        }
-        let ids: Vec<KeyId> = fleet.tokens.keys().copied().collect();
-        for (node, id) in ids.into_iter().enumerate() {
-            fleet.verify(node % 3, id);
-        }
+        let store = RowStore::default().yielding();
+        run(fleet::rotates_twice(Memory(store), seed, 24));
     }
 }
 

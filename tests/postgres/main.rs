@@ -5,6 +5,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../fleet/mod.rs"]
+mod fleet;
 #[path = "../servers/mod.rs"]
 mod servers;
 
@@ -17,6 +19,7 @@ mod feed;
 mod flood;
 mod limits;
 mod migrations;
+mod peppers;
 mod races;
 mod secrets;
 
