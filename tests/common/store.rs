@@ -35,6 +35,8 @@ struct Inner {
 /// How a call goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
+    /// The call is dropped once it waits, if it does (of [`Faulty`](super::Faulty) alone).
+    Dropped,
     /// Nothing happens, and this is said.
     Error(StoreErrorKind),
     /// It happens, and `Unavailable` is said.

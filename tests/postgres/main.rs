@@ -5,6 +5,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../faulted/mod.rs"]
+mod faulted;
 #[path = "../fleet/mod.rs"]
 mod fleet;
 #[path = "../servers/mod.rs"]
@@ -15,6 +17,7 @@ mod cuts;
 mod damaged;
 mod dropped;
 mod durable;
+mod faults;
 mod feed;
 mod flood;
 mod limits;

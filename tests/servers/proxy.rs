@@ -23,6 +23,9 @@ struct Inner {
     answer: AtomicI64,
     /// The same for what clients say.
     request: AtomicI64,
+    /// How many more pieces the server may answer before all is cut, and the same for what
+    /// clients say; negative is any number.
+    pieces: [AtomicI64; 2],
 }
 
 impl Proxy {
@@ -38,6 +41,7 @@ impl Proxy {
             delay_micros: AtomicU64::new(0),
             answer: AtomicI64::new(-1),
             request: AtomicI64::new(-1),
+            pieces: [AtomicI64::new(-1), AtomicI64::new(-1)],
         });
         let accepting = Arc::downgrade(&inner);
         std::thread::spawn(move || {
@@ -99,6 +103,20 @@ impl Proxy {
         self.0.request.store(i64::try_from(bytes).unwrap(), SeqCst);
     }
 
+    /// Cuts all connections when, after so many more pieces that went through, clients say
+    /// another, or the server answers one, which is lost.
+    pub(crate) fn cut_at_message(&self, pieces: usize, is_answer: bool) {
+        let [answers, requests] = &self.0.pieces;
+        let pieces_left = if is_answer { answers } else { requests };
+        pieces_left.store(i64::try_from(pieces).unwrap(), SeqCst);
+    }
+
+    /// Counts no more pieces; whether one was lost.
+    pub(crate) fn mend_messages(&self) -> bool {
+        let left = self.0.pieces.each_ref().map(|left| left.swap(-1, SeqCst));
+        left.iter().all(|left| *left < 0)
+    }
+
     /// Passes everything on again.
     pub(crate) fn mend(&self) {
         self.swallow(false);
@@ -148,6 +166,13 @@ impl Inner {
             }
             if self.swallows.load(SeqCst) {
                 continue;
+            }
+            let [answers, requests] = &self.pieces;
+            let pieces = if is_answer { answers } else { requests };
+            let one_less = |left: i64| (left >= 0).then(|| left - 1);
+            if pieces.fetch_update(SeqCst, SeqCst, one_less) == Ok(0) {
+                self.cut();
+                break;
             }
             let budget = if is_answer { &self.answer } else { &self.request };
             let allowed = Self::spend(budget, read);
