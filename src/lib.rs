@@ -52,6 +52,8 @@ pub use crate::grant::{
     ClientIp, Environment, Network, NetworkRules, NetworkVerdict, ResourceRules, RoleName, Roles,
     Scope, ScopeExpr, ScopeSet, Scopes,
 };
+#[cfg(feature = "axum")]
+pub use crate::integrations::admin;
 #[cfg(feature = "postgres")]
 pub use crate::integrations::{PostgresHints, PostgresLimits, PostgresStore};
 #[cfg(feature = "redis")]

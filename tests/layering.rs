@@ -101,18 +101,23 @@ const LAYERS: [Layer; 17] = [
             "verify",
         ],
     },
-    // The edge, where foreign crates are: stores below the service, and what drives it.
+    // The edge, where foreign crates are: stores below the service, what drives it, and the
+    // admin API, which hands what it reads to the service as environments, actors and requests
+    // and answers with the bodies of `verify`.
     Layer {
         name: "integrations",
         may_import: &[
             "cache",
             "error",
+            "grant",
             "limit",
+            "policy",
             "record",
             "store",
             "service",
             "timestamp",
             "token",
+            "verify",
         ],
     },
     // Words.

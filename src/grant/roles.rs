@@ -1,7 +1,7 @@
 //! Names for sets of scopes, common ones and per owner.
 
 use std::borrow::Borrow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -144,6 +144,14 @@ impl Roles {
         let tables = self.0.as_ref()?;
         let own = tables.owned.get(owner).and_then(|table| table.get(role));
         own.or_else(|| tables.common.get(role))
+    }
+
+    /// The names that stand for something with a key of `owner`, in order.
+    pub(crate) fn names(&self, owner: &str) -> Vec<RoleName> {
+        let Some(tables) = &self.0 else { return Vec::new() };
+        let own = tables.owned.get(owner).into_iter().flat_map(HashMap::keys);
+        let names: BTreeSet<&RoleName> = tables.common.keys().chain(own).collect();
+        names.into_iter().cloned().collect()
     }
 
     fn tables(&mut self) -> &mut Tables {

@@ -1,5 +1,7 @@
 //! The edge: one module per foreign crate, each behind its feature.
 
+#[cfg(feature = "axum")]
+pub mod admin;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]

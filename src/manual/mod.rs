@@ -13,6 +13,7 @@
 //! 10. [Backup and restore](_10_backup_and_restore): the store and the pepper apart, and what to
 //!     do again after a restore.
 //! 11. [Scaling](_11_scaling): what so many keys and verifies need.
+//! 13. [Admin API](_13_admin_api): mounting it, who may use it, and every route.
 
 // The chapters' links name what the crate exports.
 #[cfg(doc)]
@@ -50,3 +51,6 @@ pub mod _10_backup_and_restore {}
 
 #[doc = include_str!("scaling.md")]
 pub mod _11_scaling {}
+
+#[doc = include_str!("admin_api.md")]
+pub mod _13_admin_api {}

@@ -33,7 +33,8 @@ pub struct Actor {
 
 #[derive(Clone, Debug)]
 enum Owners {
-    All,
+    /// Everybody's; the name is the owner the actor belongs to itself, if to any.
+    All(Option<Box<str>>),
     None,
     One(Box<str>),
 }
@@ -56,7 +57,7 @@ pub(crate) type Excess = Vec<FieldError>;
 impl Actor {
     /// The host itself: it may do anything, with every owner's keys.
     pub fn system(name: impl Into<String>) -> Self {
-        Self { name: label(name), owners: Owners::All, key_cap: None, bounds: None }
+        Self { name: label(name), owners: Owners::All(None), key_cap: None, bounds: None }
     }
 
     /// An actor who holds nothing yet. The name goes into the log.
@@ -76,9 +77,14 @@ impl Actor {
     }
 
     /// Manages the keys of every owner.
+    ///
+    /// If the actor was [for one owner](Actor::for_owner) until now, it still belongs to that
+    /// one: its roles mean what they mean there, and a new key that names no owner is that
+    /// owner's.
     #[must_use]
     pub fn for_all_owners(self) -> Self {
-        Self { owners: Owners::All, ..self }
+        let home = self.home().map(Into::into);
+        Self { owners: Owners::All(home), ..self }
     }
 
     /// Holds these scopes, management permissions among them.
@@ -152,6 +158,20 @@ impl Actor {
         self.bounded(|bounds| bounds.not_beyond = Some(end))
     }
 
+    /// May give keys that end at any time, or never: the opposite of [`Actor::not_beyond`].
+    ///
+    /// # Security
+    ///
+    /// Made from a verified key, an actor can't give keys that outlive that key. With this it
+    /// can: whoever steals the key has until it ends to make one that doesn't.
+    #[must_use]
+    pub fn without_end(mut self) -> Self {
+        if let Some(bounds) = &mut self.bounds {
+            bounds.not_beyond = None;
+        }
+        self
+    }
+
     /// How many live keys the owner may have: the plan's limit. Disabled keys count.
     #[must_use]
     pub fn key_cap(self, most: u32) -> Self {
@@ -206,14 +226,38 @@ impl Actor {
     /// The one owner whose keys this actor manages, if it is one.
     pub(crate) fn sole_owner(&self) -> Option<&str> {
         match &self.owners {
-            Owners::All | Owners::None => None,
+            Owners::All(_) | Owners::None => None,
             Owners::One(owner) => Some(owner),
+        }
+    }
+
+    /// The owner this actor belongs to: whose a new key is that names nobody.
+    pub(crate) fn home(&self) -> Option<&str> {
+        match &self.owners {
+            Owners::All(home) => home.as_deref(),
+            Owners::None => None,
+            Owners::One(owner) => Some(owner),
+        }
+    }
+
+    /// Whether it may give keys to this environment.
+    pub(crate) fn gives_in(&self, environment: Environment) -> bool {
+        self.bounds.as_ref().is_none_or(|bounds| bounds.environments.contains(&environment))
+    }
+
+    /// The names of the roles it may give to a key of its owner.
+    pub(crate) fn gives_roles(&self, roles: &Roles) -> Vec<String> {
+        let names =
+            |names: &[RoleName]| names.iter().map(|name| name.as_str().to_owned()).collect();
+        match &self.bounds {
+            Some(bounds) => names(&bounds.roles),
+            None => names(&roles.names(self.home().unwrap_or_default())),
         }
     }
 
     pub(crate) fn manages(&self, owner: &str) -> bool {
         match &self.owners {
-            Owners::All => true,
+            Owners::All(_) => true,
             Owners::None => false,
             Owners::One(own) => **own == *owner,
         }
@@ -290,10 +334,7 @@ impl Actor {
         bounds: &'a Bounds,
         roles: &'a Roles,
     ) -> impl Iterator<Item = &'a ScopeSet> {
-        let owner = match &self.owners {
-            Owners::One(owner) => &**owner,
-            Owners::All | Owners::None => "",
-        };
+        let owner = self.home().unwrap_or_default();
         bounds.roles.iter().filter_map(move |role| roles.scopes(owner, role))
     }
 

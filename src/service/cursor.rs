@@ -2,6 +2,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 use crate::error::FieldError;
+use crate::record::KeyView;
 use crate::store::{KeyQuery, ListPosition};
 use crate::timestamp::Timestamp;
 use crate::token::KeyId;
@@ -17,6 +18,11 @@ pub(super) fn write(position: ListPosition) -> String {
     bytes.extend_from_slice(position.id.as_bytes());
     bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// The text of the place behind a key, for whoever leaves out some keys of a page.
+pub(crate) fn behind(key: &KeyView) -> String {
+    write(ListPosition { created_at: key.created_at, id: key.id })
 }
 
 fn read(text: &str) -> Option<ListPosition> {

@@ -70,7 +70,7 @@ impl KeyService {
         new: NewKey,
         now: Timestamp,
     ) -> Result<Body, ManageError> {
-        let owner = actor.sole_owner();
+        let owner = actor.home();
         let scheme = &self.0.scheme;
         let valid = new.validate(owner, |environment, prefix, limits| {
             let place = scheme.choose(environment, prefix).err();
@@ -174,7 +174,7 @@ impl KeyService {
     /// What marks this request, if the caller gave an idempotency key.
     fn repeat(&self, actor: &Actor, new: &NewKey) -> Option<Repeat> {
         let key = new.repeat_key()?;
-        let owner = new.owner_or(actor.sole_owner());
+        let owner = new.owner_or(actor.home());
         if !actor.manages(owner) {
             return None;
         }

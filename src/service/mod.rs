@@ -30,6 +30,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 pub use self::builder::KeyServiceBuilder;
+#[cfg(feature = "axum")]
+pub(crate) use self::cursor::behind;
 use self::entropy::Entropy;
 pub use self::error::ManageError;
 pub use self::issued::{Changed, Compromised, IssuedKey, Page, Rotation};

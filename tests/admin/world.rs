@@ -1,0 +1,128 @@
+//! A service with a clock that is moved by hand, behind the admin API on a real socket.
+
+use keyward::admin::{self, Authorizer, Credentials, KeyAuthorizer, Unauthorized};
+use keyward::{
+    Actor, Environment, FakeClock, KeyScheme, KeyService, MemoryStore, NewKey, PepperRing, Roles,
+};
+use serde_json::{Value, json};
+
+use crate::http_client::{Client, Reply, Served};
+
+pub(crate) const START: &str = "2024-01-15T10:00:00Z";
+
+/// What an administrator's key holds in most tests.
+pub(crate) const ADMIN: [&str; 4] = ["api.key.*", "read:*", "write:*", "deployments:*"];
+
+pub(crate) struct World {
+    pub(crate) keys: KeyService,
+    pub(crate) clock: FakeClock,
+    pub(crate) store: MemoryStore,
+    pub(crate) served: Served,
+}
+
+impl World {
+    /// Administrators are keys, each of them as itself.
+    pub(crate) fn new() -> Self {
+        Self::authorized(|keys| KeyAuthorizer::new(keys, Environment::PRODUCTION))
+    }
+
+    pub(crate) fn authorized<A: Authorizer>(by: impl FnOnce(KeyService) -> A) -> Self {
+        let ring = PepperRing::from_base64(&PepperRing::generate().unwrap()).unwrap();
+        let prefixes = [("ak_live", Environment::PRODUCTION), ("ak_test", Environment::SANDBOX)];
+        let scheme = KeyScheme::new(ring, prefixes).unwrap();
+        let (store, clock) = (MemoryStore::new(), FakeClock::at(START.parse().unwrap()));
+        let roles = Roles::none()
+            .role("viewer", ["read:assets"])
+            .unwrap()
+            .owner_role("org_1", "Auditor", ["read:logs"])
+            .unwrap()
+            .owner_role("org_2", "Theirs", ["read:*"])
+            .unwrap();
+        let keys =
+            KeyService::builder(scheme, store.clone()).clock(clock.clone()).roles(roles).build();
+        let router = admin::router(keys.clone(), by(keys.clone()));
+        Self { keys, clock, store, served: Served::new(router) }
+    }
+
+    /// The token of a new key of an owner.
+    pub(crate) fn token(&self, owner: &str, permissions: &[&str]) -> String {
+        self.give(NewKey::named("given").owner(owner).permissions(permissions.iter().copied())).1
+    }
+
+    /// The id and the token of a new key.
+    pub(crate) fn give(&self, new: NewKey) -> (String, String) {
+        let issued = pollster::block_on(self.keys.issue(&Actor::system("host"), new)).unwrap();
+        let id = issued.id().to_string();
+        (id, issued.into_key().expose_secret().to_owned())
+    }
+
+    /// A client of an administrator of `org_1`.
+    pub(crate) fn admin(&self) -> Client {
+        self.client(&self.token("org_1", &ADMIN))
+    }
+
+    pub(crate) fn client(&self, token: &str) -> Client {
+        self.served.client().bearer(token)
+    }
+}
+
+/// Whoever sends the cookie of a session is the host itself, for `org_1`.
+pub(crate) struct Cookie;
+
+pub(crate) const SESSION: &str = "session=4711";
+
+impl Authorizer for Cookie {
+    async fn authorize(&self, parts: &axum::http::request::Parts) -> Result<Actor, Unauthorized> {
+        let cookie = parts.headers.get("cookie").and_then(|cookie| cookie.to_str().ok());
+        match cookie {
+            Some(SESSION) => Ok(Actor::system("alice").for_owner("org_1")),
+            Some("session=banned") => Err(Unauthorized::forbidden()),
+            Some("session=lost") => Err(Unauthorized::unavailable()),
+            _ => Err(Unauthorized::unauthenticated().challenge("Cookie realm=\"portal\"")),
+        }
+    }
+}
+
+/// The host itself: whatever comes, `root` sent it, by a header of the API's own.
+pub(crate) struct Anybody;
+
+impl Authorizer for Anybody {
+    async fn authorize(&self, _: &axum::http::request::Parts) -> Result<Actor, Unauthorized> {
+        Ok(Actor::system("root").for_owner("org_1"))
+    }
+
+    fn credentials(&self, _: &axum::http::request::Parts) -> Credentials {
+        Credentials::Explicit
+    }
+}
+
+/// Issues a key over HTTP.
+pub(crate) fn issue(client: &Client, body: &Value) -> Value {
+    client.json("POST", "/admin/api-keys", body).expect(201).json()
+}
+
+/// A key that may do a little, issued over HTTP.
+pub(crate) fn some_key(client: &Client) -> Value {
+    issue(client, &json!({ "name": "some", "permissions": ["read:assets"] }))
+}
+
+/// The path of a key.
+pub(crate) fn path(key: &Value) -> String {
+    format!("/admin/api-keys/{}", key["id"].as_str().unwrap())
+}
+
+/// What every answer of the API has.
+#[track_caller]
+pub(crate) fn check_form(reply: &Reply) {
+    assert_eq!(reply.header("content-type"), Some("application/json"), "{reply:?}");
+    assert_eq!(reply.header("cache-control"), Some("no-store"));
+    assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
+    assert!(reply.headers.iter().all(|(name, _)| !name.starts_with("access-control")));
+    let json = reply.json();
+    if reply.status >= 400 {
+        let error = &json["error"];
+        assert!(error["code"].as_str().is_some_and(|code| !code.is_empty()), "{json}");
+        assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()), "{json}");
+        assert_eq!(json.as_object().unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,151 @@
+//! A small HTTP/1.1 client over real sockets, and a server of a router on a free port.
+#![allow(dead_code, reason = "each test file uses its own part of this")]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use axum::Router;
+use serde_json::Value;
+
+/// A router that is served on a free port of 127.0.0.1 until this is dropped.
+pub(crate) struct Served {
+    pub(crate) address: SocketAddr,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl Served {
+    pub(crate) fn new(router: Router) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        runtime.spawn(async move { axum::serve(listener, service).await });
+        Self { address, runtime: Some(runtime) }
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client { address: self.address, headers: Vec::new() }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Sends requests, each over a connection of its own, with some headers that all have.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    address: SocketAddr,
+    headers: Vec<(String, String)>,
+}
+
+impl Client {
+    pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// What `curl -H "Authorization: Bearer …"` sends.
+    pub(crate) fn bearer(self, token: &str) -> Self {
+        self.with("Authorization", format!("Bearer {token}"))
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Reply {
+        self.send("GET", path, None)
+    }
+
+    /// A body of JSON, under that content type.
+    pub(crate) fn json(&self, method: &str, path: &str, body: &Value) -> Reply {
+        let typed = self.clone().with("Content-Type", "application/json");
+        typed.send(method, path, Some(&body.to_string()))
+    }
+
+    pub(crate) fn send(&self, method: &str, path: &str, body: Option<&str>) -> Reply {
+        let mut lines = vec![format!("{method} {path} HTTP/1.1"), "Connection: close".to_owned()];
+        if !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+            lines.push(format!("Host: {}", self.address));
+        }
+        lines.extend(self.headers.iter().map(|(name, value)| format!("{name}: {value}")));
+        lines.extend(body.map(|body| format!("Content-Length: {}", body.len())));
+        let request = format!("{}\r\n\r\n{}", lines.join("\r\n"), body.unwrap_or_default());
+        self.raw(request.as_bytes())
+    }
+
+    /// Sends bytes as they are, and reads until the server closes the connection.
+    pub(crate) fn raw(&self, request: &[u8]) -> Reply {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        // A server that refuses early may stop reading.
+        let _ = stream.write_all(request);
+        let mut answer = Vec::new();
+        let mut chunk = [0; 4096];
+        loop {
+            match stream.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(read) => answer.extend_from_slice(&chunk[..read]),
+                Err(_) if !answer.is_empty() => break,
+                Err(error) => panic!("no answer: {error}"),
+            }
+        }
+        Reply::parse(&answer)
+    }
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
+    /// Everything, as it came.
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Reply {
+    fn parse(bytes: &[u8]) -> Self {
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n");
+        let end = end.unwrap_or_else(|| panic!("no head in {:?}", String::from_utf8_lossy(bytes)));
+        let head = std::str::from_utf8(&bytes[..end]).unwrap();
+        let mut lines = head.split("\r\n");
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let headers = lines
+            .map(|line| line.split_once(": ").unwrap_or((line.trim_end_matches(':'), "")))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+            .collect();
+        let body = String::from_utf8(bytes[end + 4..].to_vec()).unwrap();
+        Self { status, headers, body, bytes: bytes.to_vec() }
+    }
+
+    /// The value of a header, which is there at most once.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.iter().filter(|(given, _)| given == name);
+        let value = values.next().map(|(_, value)| value.as_str());
+        assert!(values.next().is_none(), "{name} twice");
+        value
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+
+    /// The code of an error.
+    pub(crate) fn code(&self) -> String {
+        self.json()["error"]["code"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Fails unless the status is this; shows the answer then.
+    #[track_caller]
+    pub(crate) fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}", self.body);
+        self
+    }
+}
