@@ -54,6 +54,8 @@ pub use crate::grant::{
 };
 #[cfg(feature = "axum")]
 pub use crate::integrations::admin;
+#[cfg(feature = "console")]
+pub use crate::integrations::console;
 #[cfg(feature = "postgres")]
 pub use crate::integrations::{PostgresHints, PostgresLimits, PostgresStore};
 #[cfg(feature = "redis")]

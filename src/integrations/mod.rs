@@ -2,6 +2,8 @@
 
 #[cfg(feature = "axum")]
 pub mod admin;
+#[cfg(feature = "console")]
+pub mod console;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]

@@ -14,6 +14,7 @@
 //!     do again after a restore.
 //! 11. [Scaling](_11_scaling): what so many keys and verifies need.
 //! 13. [Admin API](_13_admin_api): mounting it, who may use it, and every route.
+//! 14. [The API Keys page](_14_console): mounting it, what it can do, and what it can't leak.
 
 // The chapters' links name what the crate exports.
 #[cfg(doc)]
@@ -54,3 +55,5 @@ pub mod _11_scaling {}
 
 #[doc = include_str!("admin_api.md")]
 pub mod _13_admin_api {}
+#[doc = include_str!("console.md")]
+pub mod _14_console {}

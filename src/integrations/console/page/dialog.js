@@ -1,0 +1,126 @@
+// One kind of dialog: a title, content, and buttons. Focus goes back to where it was.
+
+import { button, h, replace, unique } from "./dom.js";
+import { icon } from "./icon.js";
+import { callout, explainError } from "./say.js";
+
+/**
+ * Opens a dialog. `close` may be kept from closing by `guard`, which answers whether it may.
+ * Answers `{ dialog, close, closed }`; `closed` is fulfilled when it is gone.
+ */
+export function open({ title, content, buttons, wide = false, kind = "", guard = null, submit = null }) {
+  const id = unique("title");
+  const before = document.activeElement;
+  const focusKey = before?.dataset?.focus;
+  let leaving = false;
+
+  const dismiss = button("", { class: "quiet square", "aria-label": "Close", on: { click: () => ask() } }, icon("cross"));
+  const frame = h("form", { class: "frame", novalidate: true },
+    h("header", { class: "dialog-head" }, h("h2", { id }, title), dismiss),
+    h("div", { class: "dialog-body" }, content),
+    h("footer", { class: "dialog-foot" }, buttons));
+  const dialog = h("dialog", { class: `dialog ${wide ? "wide" : ""} ${kind}`, "aria-labelledby": id }, frame);
+
+  function close() {
+    leaving = true;
+    dialog.close();
+  }
+  function ask() {
+    if (leaving || !guard || guard()) close();
+  }
+
+  frame.addEventListener("submit", (event) => {
+    event.preventDefault();
+    submit?.();
+  });
+  // Without the key's own handling, a browser may close on a second Escape unasked.
+  dialog.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && !event.defaultPrevented) {
+      event.preventDefault();
+      ask();
+    }
+  });
+  dialog.addEventListener("cancel", (event) => {
+    if (event.target === dialog) {
+      event.preventDefault();
+      ask();
+    }
+  });
+  const closed = new Promise((done) => {
+    dialog.addEventListener("close", () => {
+      if (!leaving && guard && !guard()) {
+        dialog.showModal();
+        return;
+      }
+      dialog.remove();
+      giveBack(before, focusKey);
+      done();
+    });
+  });
+
+  document.body.append(dialog);
+  dialog.showModal();
+  return { dialog, frame, close, closed };
+}
+
+function giveBack(before, focusKey) {
+  if (document.querySelector("dialog[open]")) return;
+  const place = before?.isConnected && before !== document.body
+    ? before
+    : (focusKey && document.querySelector(`[data-focus="${CSS.escape(focusKey)}"]`));
+  (place || document.querySelector("#main h1") || document.getElementById("main")).focus();
+}
+
+/** Closes whatever is open, without asking. */
+export function closeAll() {
+  for (const dialog of document.querySelectorAll("dialog")) dialog.remove();
+}
+
+/**
+ * Runs `work` for a dialog: shows progress, keeps the button from being pressed twice, and
+ * shows what went wrong. Answers whether it succeeded.
+ */
+export async function run(where, pressed, progress, work, onError = null) {
+  if (pressed.getAttribute("aria-disabled") === "true") return false;
+  replace(where, h("div", { class: "progress", role: "status" }, h("progress", {}), progress));
+  pressed.setAttribute("aria-disabled", "true");
+  const late = setTimeout(() => where.querySelector(".progress")?.append(" It takes longer than usual."), 4_000);
+  try {
+    await work();
+    replace(where);
+    return true;
+  } catch (error) {
+    replace(where, onError?.(error) ?? callout("danger", h("p", {}, explainError(error))));
+    return false;
+  } finally {
+    clearTimeout(late);
+    pressed.removeAttribute("aria-disabled");
+  }
+}
+
+/** A guard for a dialog with entries: asks before they are lost. `note` is where it asks. */
+export function keepEntries(note, isChanged, close) {
+  return () => {
+    if (!isChanged()) return true;
+    const keep = button("Keep editing", { class: "primary", on: { click: () => replace(note) } });
+    const drop = button("Discard", { class: "danger", on: { click: close } });
+    replace(note, callout("warning", h("p", {}, "Your entries would be lost."), h("div", { class: "buttons" }, keep, drop)));
+    keep.focus();
+    return false;
+  };
+}
+
+/** Asks before something is done. `work` does it; the dialog stays open if that fails. */
+export function confirm({ title, content, action, kind = "primary", progress, work, onError }) {
+  const note = h("div", { class: "note", "aria-live": "polite" });
+  const go = button(action, { class: kind, type: "submit" });
+  const shown = open({
+    title,
+    content: [content, note],
+    buttons: [button("Cancel", { on: { click: () => shown.close() } }), go],
+    submit: async () => {
+      if (await run(note, go, progress, work, onError)) shown.close();
+    },
+  });
+  return shown;
+}
