@@ -22,40 +22,54 @@ impl KeyService {
         presented: &str,
         request: &AccessRequest<'_>,
     ) -> Result<Verified, VerifyError> {
+        if let Some(result) = self.verify_at_once(presented, request) {
+            return result;
+        }
+        // Boxed: what a wait keeps would make every verify's future large.
+        Box::pin(self.verify_waiting(presented, request)).await
+    }
+
+    /// The answer, if it needs no waiting; nothing has been done if it does.
+    #[inline]
+    pub(crate) fn verify_at_once(
+        &self,
+        presented: &str,
+        request: &AccessRequest<'_>,
+    ) -> Option<Result<Verified, VerifyError>> {
         let inner = &*self.0;
-        // An answer that needs no waiting is made where it is wanted: each time it is
-        // handed on costs as much as a check.
+        // An answer is made where it is wanted: each time it is handed on costs as much as
+        // a check.
         if let Some(memory) = inner.store.memory() {
             let challenge = inner.scheme.challenge(presented);
             let Some(challenge) = &challenge else {
-                return self.rejected(None, Deny::Malformed);
+                return Some(self.rejected(None, Deny::Malformed));
             };
             let now = inner.clock.now();
             let Some(record) = memory.find(challenge.key_id()) else {
                 challenge.prove_nothing();
-                return self.rejected(Some(challenge.key_id()), Deny::UnknownKey);
+                return Some(self.rejected(Some(challenge.key_id()), Deny::UnknownKey));
             };
             if !self.has_shared_limits(&record) {
-                return self.decide(challenge, record, request, now);
+                return Some(self.decide(challenge, record, request, now));
             }
         } else if let Some(cache) = inner.store.cache() {
             let challenge = inner.scheme.challenge(presented);
             let Some(challenge) = &challenge else {
-                return self.rejected(None, Deny::Malformed);
+                return Some(self.rejected(None, Deny::Malformed));
             };
             if let Some((record, moment)) = cache.find(challenge.key_id())
                 && !self.has_shared_limits(&record)
             {
                 let shared = inner.cache_shares_clock;
                 let now = if shared { moment.wall } else { inner.clock.now() };
-                return self.decide(challenge, record, request, now);
+                return Some(self.decide(challenge, record, request, now));
             }
         }
-        // Boxed: what a wait keeps would make every verify's future large.
-        Box::pin(self.answer(presented, request)).await
+        None
     }
 
-    async fn answer(
+    /// The answer, after [`KeyService::verify_at_once`] has given none.
+    pub(crate) async fn verify_waiting(
         &self,
         presented: &str,
         request: &AccessRequest<'_>,
@@ -84,7 +98,7 @@ impl KeyService {
 
     /// A refusal without a record.
     #[inline]
-    fn rejected(&self, key: Option<KeyId>, deny: Deny) -> Result<Verified, VerifyError> {
+    pub(crate) fn rejected(&self, key: Option<KeyId>, deny: Deny) -> Result<Verified, VerifyError> {
         if let Some(observer) = &self.0.observer {
             let result = Err(&Rejected::new(deny).into());
             observer.verified(&Outcome { key, result });
