@@ -37,6 +37,9 @@ mod cache;
 mod service;
 pub mod store;
 
+// HTTP, without any crate of it.
+mod gate;
+
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
@@ -48,6 +51,7 @@ pub mod manual;
 // The public interface is:
 pub use crate::cache::{CaughtUp, KeyCache, KeyCacheBuilder};
 pub use crate::error::{FieldError, StoreError, StoreErrorKind};
+pub use crate::gate::{Admitted, Answer, Gate, KeySource, Refusal, RequestHead, TrustedProxies};
 pub use crate::grant::{
     ClientIp, Environment, Network, NetworkRules, NetworkVerdict, ResourceRules, RoleName, Roles,
     Scope, ScopeExpr, ScopeSet, Scopes,
@@ -56,6 +60,10 @@ pub use crate::grant::{
 pub use crate::integrations::admin;
 #[cfg(feature = "console")]
 pub use crate::integrations::console;
+#[cfg(feature = "axum")]
+pub use crate::integrations::MissingLayer;
+#[cfg(feature = "tower")]
+pub use crate::integrations::{ApiKeyFuture, ApiKeyGuard, ApiKeyLayer};
 #[cfg(feature = "postgres")]
 pub use crate::integrations::{PostgresHints, PostgresLimits, PostgresStore};
 #[cfg(feature = "redis")]

@@ -15,7 +15,7 @@ struct Layer {
 /// The layers from the bottom up. A layer imports only what stands above it in this
 /// list, and of that only what it needs; a new arrow is a line in this table, with
 /// a reason.
-const LAYERS: [Layer; 17] = [
+const LAYERS: [Layer; 18] = [
     // Says what went wrong, and so knows nothing that can.
     Layer { name: "error", may_import: &[] },
     // Instants; a text that is none is a field error.
@@ -101,6 +101,22 @@ const LAYERS: [Layer; 17] = [
             "verify",
         ],
     },
+    // A request's head in, a decision or an answer out. It knows what HTTP says and no
+    // crate that speaks it, so that every framework can be served by the same code.
+    Layer {
+        name: "gate",
+        may_import: &[
+            "error",
+            "grant",
+            "limit",
+            "policy",
+            "record",
+            "scheme",
+            "service",
+            "timestamp",
+            "verify",
+        ],
+    },
     // The edge, where foreign crates are: stores below the service, what drives it, and the
     // admin API, which hands what it reads to the service as environments, actors and requests
     // and answers with the bodies of `verify`.
@@ -109,6 +125,8 @@ const LAYERS: [Layer; 17] = [
         may_import: &[
             "cache",
             "error",
+            // The layer of tower is the gate, given a request of the `http` crate.
+            "gate",
             "grant",
             "limit",
             "policy",
@@ -128,11 +146,11 @@ const LAYERS: [Layer; 17] = [
 const CLOCK: &str = "timestamp.rs";
 
 /// Where futures may be made and awaited.
-const ASYNC: [&str; 5] = ["store", "cache", "service", "conformance", "integrations"];
+const ASYNC: [&str; 6] = ["store", "cache", "service", "conformance", "gate", "integrations"];
 
 /// Where the process, its threads and its files may be touched: `service` and `store`
 /// neither spawn nor open anything; a suite of tests may.
-const FREE_OF_IO: [&str; 14] = [
+const FREE_OF_IO: [&str; 15] = [
     "error",
     "timestamp",
     "token",
@@ -147,6 +165,7 @@ const FREE_OF_IO: [&str; 14] = [
     "store",
     "cache",
     "service",
+    "gate",
 ];
 
 /// What input and output look like. `std::net` is for addresses alone.

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "axum")]
 pub mod admin;
+#[cfg(feature = "axum")]
+mod axum;
 #[cfg(feature = "console")]
 pub mod console;
 #[cfg(feature = "postgres")]
@@ -12,7 +14,11 @@ mod redis;
 mod sqlite;
 #[cfg(feature = "tokio")]
 mod tokio;
+#[cfg(feature = "tower")]
+mod tower;
 
+#[cfg(feature = "axum")]
+pub use self::axum::MissingLayer;
 #[cfg(feature = "postgres")]
 pub use self::postgres::{PostgresHints, PostgresLimits, PostgresStore};
 #[cfg(feature = "redis")]
@@ -21,3 +27,5 @@ pub use self::redis::{RedisHints, RedisLimits, RedisPublisher};
 pub use self::sqlite::{SqliteHints, SqliteOptions, SqliteStore};
 #[cfg(feature = "tokio")]
 pub use self::tokio::{RunningUpkeep, TokioUpkeep};
+#[cfg(feature = "tower")]
+pub use self::tower::{ApiKeyFuture, ApiKeyGuard, ApiKeyLayer};

@@ -192,12 +192,16 @@ impl ImportFamily {
         self.until.is_some_and(|until| now >= until)
     }
 
+    /// Whether a presented string has this family's shape.
+    pub(crate) fn fits(&self, presented: &str) -> bool {
+        self.lengths.contains(&presented.len())
+            && presented.starts_with(&*self.starts_with)
+            && presented.bytes().all(|byte| byte.is_ascii_graphic())
+    }
+
     /// The digest of a presented string, if it has this family's shape.
     pub(crate) fn digest(&self, presented: &str) -> Option<DigestBytes> {
-        let fits = self.lengths.contains(&presented.len())
-            && presented.starts_with(&*self.starts_with)
-            && presented.bytes().all(|byte| byte.is_ascii_graphic());
-        fits.then(|| {
+        self.fits(presented).then(|| {
             self.seen.fetch_add(1, Ordering::Relaxed);
             self.digest.of(presented.as_bytes())
         })

@@ -210,6 +210,17 @@ impl KeyScheme {
         if ours { Lane::Fast } else { Lane::Slow }
     }
 
+    /// Whether a text is meant to be a key of this scheme, well formed or mistyped, and not
+    /// some other credential.
+    pub(crate) fn claims(&self, presented: &str) -> bool {
+        let token = presented.strip_prefix("secret-token:").unwrap_or(presented);
+        let begins = |known: &SchemePrefix| {
+            token.strip_prefix(known.prefix.as_str()).is_some_and(|rest| rest.starts_with('_'))
+        };
+        self.prefixes().iter().any(begins)
+            || self.families().iter().any(|family| family.fits(presented))
+    }
+
     pub(crate) fn number(&self) -> u64 {
         self.0.number
     }

@@ -132,6 +132,11 @@ impl Rejected {
         self.context.as_ref().map(|context| context.record.id())
     }
 
+    /// The record that was refused.
+    pub(crate) fn record(&self) -> Option<&KeyRecord> {
+        self.context.as_ref().map(|context| &context.record)
+    }
+
     /// The code for clients, such as `INVALID_API_KEY`.
     pub fn code(&self) -> &'static str {
         row(self.deny).0
