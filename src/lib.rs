@@ -57,11 +57,11 @@ pub use crate::grant::{
     Scope, ScopeExpr, ScopeSet, Scopes,
 };
 #[cfg(feature = "axum")]
+pub use crate::integrations::MissingLayer;
+#[cfg(feature = "axum")]
 pub use crate::integrations::admin;
 #[cfg(feature = "console")]
 pub use crate::integrations::console;
-#[cfg(feature = "axum")]
-pub use crate::integrations::MissingLayer;
 #[cfg(feature = "tower")]
 pub use crate::integrations::{ApiKeyFuture, ApiKeyGuard, ApiKeyLayer};
 #[cfg(feature = "postgres")]
