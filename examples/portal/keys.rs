@@ -1,5 +1,7 @@
 //! The service: its store, its cache, its pepper, and what keeps it going.
 
+use std::time::Duration;
+
 use keyward::{
     Environment, KeyCache, KeyQuery, KeyScheme, KeyService, PostgresStore, Roles, SharedKeyStore,
     SqliteStore, TokioUpkeep,
@@ -12,6 +14,9 @@ use crate::{Result, pepper};
 const PREFIXES: [(&str, Environment); 2] =
     [("ak_live", Environment::PRODUCTION), ("ak_test", Environment::SANDBOX)];
 
+/// How long a database may let a connection wait.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// The service, and whether its store held no key when it was opened.
 pub(crate) struct Opened {
     pub(crate) keys: KeyService,
@@ -22,7 +27,11 @@ pub(crate) struct Opened {
 pub(crate) async fn open(settings: &Settings) -> Result<Opened> {
     match &settings.database {
         Database::Postgres(url) => {
-            let pool = PgPoolOptions::new().max_connections(10).connect(url).await;
+            let pool = PgPoolOptions::new()
+                .max_connections(10)
+                .acquire_timeout(PATIENCE)
+                .connect(url)
+                .await;
             // Without the URL, which may hold a password.
             let pool = pool.map_err(|error| format!("KEYWARD_DATABASE: {error}"))?;
             let store = PostgresStore::new(pool);

@@ -17,6 +17,8 @@ mod keys;
 mod pepper;
 mod routes;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -37,22 +39,25 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    ExitCode::from(run(&arguments).await)
+}
+
+async fn run(arguments: &[&str]) -> u8 {
+    let done = match arguments {
         [] => serve().await,
         ["replace-administrator"] => replace_administrator().await,
         _ => Err("usage: portal [replace-administrator]".into()),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("portal: {error}");
-            ExitCode::FAILURE
-        }
+    if let Err(error) = &done {
+        eprintln!("portal: {error}");
     }
+    u8::from(done.is_err())
 }
 
 async fn serve() -> Result {
     let settings = Settings::from_environment()?;
+    let stop_signal = stop_signal()?;
     // The address comes first: a start that fails over it must not have printed the only copy
     // of a key.
     let listener = TcpListener::bind(settings.listen)
@@ -66,15 +71,16 @@ async fn serve() -> Result {
     {
         print_first(issued);
     }
+    println!("Ctrl-C ends it.");
     let upkeep = opened.upkeep.start(&Handle::current());
     let routes = routes::router(opened.keys)?.into_make_service_with_connect_info::<SocketAddr>();
     let (stop, mut stopped) = tokio::sync::watch::channel(());
     let server = axum::serve(listener, routes).with_graceful_shutdown(async move {
-        stop_signal().await;
+        stop_signal.await;
         drop(stop);
     });
     tokio::select! {
-        served = async { server.await } => served?,
+        ended = async { server.await } => ended?,
         () = async {
             let _ = stopped.changed().await;
             tokio::time::sleep(PATIENCE).await;
@@ -111,19 +117,23 @@ fn print_first(issued: IssuedKey) {
     println!("    cargo run --example portal -- replace-administrator\n");
 }
 
+/// Ends with Ctrl-C or, on Unix, with the signal that service managers send. It listens from
+/// this call on.
 #[cfg(unix)]
-async fn stop_signal() {
+fn stop_signal() -> Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
+    let (mut interrupt, mut terminate) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
-        },
-        Err(_) => drop(tokio::signal::ctrl_c().await),
-    }
+        }
+    })
 }
 
-#[cfg(not(unix))]
-async fn stop_signal() {
-    drop(tokio::signal::ctrl_c().await);
+#[cfg(windows)]
+fn stop_signal() -> Result<impl Future<Output = ()>> {
+    let mut interrupt = tokio::signal::windows::ctrl_c()?;
+    Ok(async move { drop(interrupt.recv().await) })
 }

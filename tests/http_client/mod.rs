@@ -29,7 +29,7 @@ impl Served {
     }
 
     pub(crate) fn client(&self) -> Client {
-        Client { address: self.address, headers: Vec::new() }
+        Client::new(self.address)
     }
 }
 
@@ -49,6 +49,10 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        Self { address, headers: Vec::new() }
+    }
+
     pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self
