@@ -3,5 +3,10 @@
 #[path = "../fixture/mod.rs"]
 mod fixture;
 
+mod addresses;
 mod codes;
+mod credentials;
+mod forms;
+mod many;
 mod server;
+mod waiting;
