@@ -52,7 +52,7 @@ fn a_role_means_what_it_means_at_home() {
     let world = World::with(roles, LocalLimits::new());
     let support = operator(&world, NewKey::named("support").role("Support"));
     let issue = |new: NewKey| block_on(world.keys.issue(&support, new.owner("org_2")));
-    issue(NewKey::named("reader").permissions(["read:a"])).unwrap();
+    let _reader = issue(NewKey::named("reader").permissions(["read:a"])).unwrap();
     assert_eq!(refused(issue(NewKey::named("writer").permissions(["write:a"]))), ["permissions"]);
     assert_eq!(refused(issue(NewKey::named("theirs").role("Support"))), ["roles"]);
 }

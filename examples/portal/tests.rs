@@ -222,6 +222,7 @@ fn the_commands_of_the_product_page_work() {
     assert_eq!((status, &error["error"]["code"]), (401, &json!("INVALID_API_KEY")));
     assert_eq!(Client::new(portal.address).get("/admin/api-keys").status, 401);
     assert_eq!(Client::new(portal.address).get("/console").status, 200);
+    assert_eq!(Client::new(portal.address).get("/admin/openapi.json").status, 200);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::timestamp::Timestamp;
 /// Which fields of a key are to change; those not named stay as they are.
 ///
 /// In JSON an absent field is unchanged, and `null` clears `expires_at`,
-/// `not_before` and `quota`. A list replaces the whole list. The id, the owner, the
+/// `not_before` and `quota`; elsewhere it is refused. A list replaces the whole list. The id, the owner, the
 /// environment and the secret can't be edited.
 ///
 /// ```
@@ -29,23 +29,23 @@ use crate::timestamp::Timestamp;
 #[serde(default, deny_unknown_fields)]
 #[expect(clippy::option_option, reason = "absent, null and a value are three things")]
 pub struct KeyEdit {
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     permissions: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     role: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     roles: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     ip_allowlist: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     ip_denylist: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     resources: Option<BTreeMap<String, Vec<String>>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     customers: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     rate_limits: Option<Vec<RateLimit>>,
     #[serde(deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
     quota: Option<Option<Quota>>,
@@ -53,10 +53,17 @@ pub struct KeyEdit {
     not_before: Option<Option<Instant>>,
     #[serde(deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
     expires_at: Option<Option<Instant>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     metadata: Option<BTreeMap<String, String>>,
     #[serde(skip)]
     if_revision: Option<u64>,
+}
+
+/// A field that is there; `null` is no way to clear it.
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 #[expect(clippy::option_option, reason = "absent, null and a value are three things")]

@@ -42,7 +42,8 @@ fn list_keys() {
     let body = r#"{ "name": "Asset Controls Backend", "permissions": ["read:assets"] }"#;
     let created = admin.send("POST", "/admin/api-keys", Some(body)).expect(201).json();
     let listed = admin.get("/admin/api-keys").expect(200).json();
-    let key = &listed["data"][0];
+    let mut keys = listed["data"].as_array().unwrap().iter();
+    let key = keys.find(|key| key["id"] == created["id"]).unwrap();
     for field in ["id", "name", "prefix", "permissions", "created_at", "last_used_at", "expires_at"]
     {
         assert_eq!(key[field], created[field], "{field}");

@@ -1,12 +1,18 @@
 //! A service with a clock that is moved by hand, behind the admin API on a real socket.
 
+use std::collections::HashMap;
+
 use keyward::admin::{self, Authorizer, Credentials, KeyAuthorizer, Unauthorized};
+use keyward::store::{KeyStore, LogQuery, UsageStore};
 use keyward::{
-    Actor, Environment, FakeClock, KeyScheme, KeyService, MemoryStore, NewKey, PepperRing, Roles,
+    Actor, Change, Environment, Event, FakeClock, KeyId, KeyQuery, KeyRecord, KeyScheme,
+    KeyService, MemoryStore, NewKey, PepperRing, Roles, SharedKeyStore, StoreError, StoreErrorKind,
+    Usage, UsageDelta,
 };
 use serde_json::{Value, json};
 
-use crate::http_client::{Client, Reply, Served};
+use crate::document;
+use crate::http_client::{Client, Served};
 
 pub(crate) const START: &str = "2024-01-15T10:00:00Z";
 
@@ -16,7 +22,6 @@ pub(crate) const ADMIN: [&str; 4] = ["api.key.*", "read:*", "write:*", "deployme
 pub(crate) struct World {
     pub(crate) keys: KeyService,
     pub(crate) clock: FakeClock,
-    pub(crate) store: MemoryStore,
     pub(crate) served: Served,
 }
 
@@ -27,10 +32,22 @@ impl World {
     }
 
     pub(crate) fn authorized<A: Authorizer>(by: impl FnOnce(KeyService) -> A) -> Self {
+        Self::of(MemoryStore::new(), by)
+    }
+
+    /// The host itself asks, and the store fails each time.
+    pub(crate) fn failing() -> Self {
+        Self::of(Failing, |_| Anybody)
+    }
+
+    fn of<A: Authorizer>(
+        store: impl Into<SharedKeyStore>,
+        by: impl FnOnce(KeyService) -> A,
+    ) -> Self {
         let ring = PepperRing::from_base64(&PepperRing::generate().unwrap()).unwrap();
         let prefixes = [("ak_live", Environment::PRODUCTION), ("ak_test", Environment::SANDBOX)];
         let scheme = KeyScheme::new(ring, prefixes).unwrap();
-        let (store, clock) = (MemoryStore::new(), FakeClock::at(START.parse().unwrap()));
+        let clock = FakeClock::at(START.parse().unwrap());
         let roles = Roles::none()
             .role("viewer", ["read:assets"])
             .unwrap()
@@ -38,10 +55,9 @@ impl World {
             .unwrap()
             .owner_role("org_2", "Theirs", ["read:*"])
             .unwrap();
-        let keys =
-            KeyService::builder(scheme, store.clone()).clock(clock.clone()).roles(roles).build();
+        let keys = KeyService::builder(scheme, store).clock(clock.clone()).roles(roles).build();
         let router = admin::router(keys.clone(), by(keys.clone()));
-        Self { keys, clock, store, served: Served::new(router) }
+        Self { keys, clock, served: Served::new(router) }
     }
 
     /// The token of a new key of an owner.
@@ -61,8 +77,13 @@ impl World {
         self.client(&self.token("org_1", &ADMIN))
     }
 
+    /// A client without credentials, whose every answer is held against the document.
+    pub(crate) fn anyone(&self) -> Client {
+        self.served.client().checked(document::check)
+    }
+
     pub(crate) fn client(&self, token: &str) -> Client {
-        self.served.client().bearer(token)
+        self.anyone().bearer(token)
     }
 }
 
@@ -111,18 +132,39 @@ pub(crate) fn path(key: &Value) -> String {
     format!("/admin/api-keys/{}", key["id"].as_str().unwrap())
 }
 
-/// What every answer of the API has.
-#[track_caller]
-pub(crate) fn check_form(reply: &Reply) {
-    assert_eq!(reply.header("content-type"), Some("application/json"), "{reply:?}");
-    assert_eq!(reply.header("cache-control"), Some("no-store"));
-    assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
-    assert!(reply.headers.iter().all(|(name, _)| !name.starts_with("access-control")));
-    let json = reply.json();
-    if reply.status >= 400 {
-        let error = &json["error"];
-        assert!(error["code"].as_str().is_some_and(|code| !code.is_empty()), "{json}");
-        assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()), "{json}");
-        assert_eq!(json.as_object().unwrap().len(), 1);
+/// A store that is never there.
+#[derive(Clone)]
+struct Failing;
+
+fn gone<T>() -> Result<T, StoreError> {
+    let source = std::io::Error::other("the password of `keyward` is wrong");
+    Err(StoreError::new(StoreErrorKind::Unavailable).with_source(source))
+}
+
+impl KeyStore for Failing {
+    async fn get(&self, _: KeyId) -> Result<Option<KeyRecord>, StoreError> {
+        gone()
+    }
+
+    async fn commit(&self, _: Change) -> Result<(), StoreError> {
+        gone()
+    }
+
+    async fn list(&self, _: &KeyQuery) -> Result<Vec<KeyRecord>, StoreError> {
+        gone()
+    }
+
+    async fn log(&self, _: &LogQuery) -> Result<Vec<(u64, Event)>, StoreError> {
+        gone()
+    }
+}
+
+impl UsageStore for Failing {
+    async fn add(&self, _: &[UsageDelta]) -> Result<(), StoreError> {
+        gone()
+    }
+
+    async fn usage(&self, _: &[KeyId]) -> Result<HashMap<KeyId, Usage>, StoreError> {
+        gone()
     }
 }

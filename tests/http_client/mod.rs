@@ -46,16 +46,22 @@ impl Drop for Served {
 pub(crate) struct Client {
     address: SocketAddr,
     headers: Vec<(String, String)>,
+    /// Sees the method, the path and the answer of each request.
+    check: fn(&str, &str, &Reply),
 }
 
 impl Client {
     pub(crate) fn new(address: SocketAddr) -> Self {
-        Self { address, headers: Vec::new() }
+        Self { address, headers: Vec::new(), check: |_, _, _| {} }
     }
 
     pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self
+    }
+
+    pub(crate) fn checked(self, check: fn(&str, &str, &Reply)) -> Self {
+        Self { check, ..self }
     }
 
     /// What `curl -H "Authorization: Bearer …"` sends.
@@ -81,7 +87,9 @@ impl Client {
         lines.extend(self.headers.iter().map(|(name, value)| format!("{name}: {value}")));
         lines.extend(body.map(|body| format!("Content-Length: {}", body.len())));
         let request = format!("{}\r\n\r\n{}", lines.join("\r\n"), body.unwrap_or_default());
-        self.raw(request.as_bytes())
+        let reply = self.raw(request.as_bytes());
+        (self.check)(method, path, &reply);
+        reply
     }
 
     /// Sends bytes as they are, and reads until the server closes the connection.

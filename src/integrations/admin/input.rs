@@ -81,7 +81,9 @@ fn fault<T: DeserializeOwned>((name, value): (String, Value)) -> Option<FieldErr
         }),
         Value::Object(entries) => entries.iter().find_map(|(key, item)| {
             let entry = Map::from_iter([(key.clone(), item.clone())]);
-            Some((format!("{name}.{key}"), alone(Value::Object(entry))?))
+            let rule = alone(Value::Object(entry))?;
+            // By itself an entry lacks the others.
+            (!rule.starts_with(LACKS)).then(|| (format!("{name}.{key}"), rule))
         }),
         _ => None,
     };
@@ -93,12 +95,15 @@ fn from<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, String> {
     T::deserialize(Value::Object(fields)).map_err(|error| rule(&error.to_string()))
 }
 
+/// How serde begins to say that a field is not there.
+const LACKS: &str = "missing field ";
+
 /// The rule in serde's words, without what was given.
 fn rule(said: &str) -> String {
     let expected = said.rsplit_once(", expected ").map(|(_, expected)| expected);
     match (said.split('`').next(), expected) {
         // These are of our own types, and hold nothing that was not shown before.
-        (Some("" | "missing field "), _) => said.to_owned(),
+        (Some("" | LACKS), _) => said.to_owned(),
         (Some("unknown field "), Some(known)) => {
             format!("is or holds an unknown field; expected {known}")
         }

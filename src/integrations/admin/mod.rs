@@ -23,6 +23,8 @@ mod cross_site;
 mod input;
 mod key_authorizer;
 mod list;
+#[cfg(feature = "openapi")]
+mod openapi;
 mod operations;
 mod request;
 mod routes;
@@ -40,6 +42,8 @@ use self::answer::{Answer, Refusal};
 use self::authorizer::DynAuthorizer;
 pub use self::authorizer::{Authorizer, Credentials, Unauthorized};
 pub use self::key_authorizer::KeyAuthorizer;
+#[cfg(feature = "openapi")]
+pub use self::openapi::openapi;
 use self::routes::{Miss, PATHS};
 use crate::service::KeyService;
 
@@ -84,6 +88,10 @@ impl Admin {
             Err(Miss::Path) => return Err(Refusal::no_route()),
             Err(Miss::Method { allowed }) => return Err(Refusal::wrong_method(&allowed)),
         };
+        #[cfg(feature = "openapi")]
+        if target == routes::Target::Keys(routes::Operation::Document) {
+            return Answer::ok(&openapi());
+        }
         cross_site::check_origin(&parts)?;
         let actor = self.authorizer.authorize_dyn(&parts).await?;
         cross_site::check_type(&parts, self.authorizer.credentials_dyn(&parts))?;

@@ -3,7 +3,13 @@ use axum::http::Method;
 use crate::token::KeyId;
 
 /// What the host's router hands over: all that is at or below `/admin/api-keys`.
-pub(super) const PATHS: [&str; 3] = [BASE, "/admin/api-keys/", "/admin/api-keys/{*rest}"];
+pub(super) const PATHS: &[&str] = &[
+    BASE,
+    "/admin/api-keys/",
+    "/admin/api-keys/{*rest}",
+    #[cfg(feature = "openapi")]
+    "/admin/openapi.json",
+];
 
 /// Where the keys are.
 pub(super) const BASE: &str = "/admin/api-keys";
@@ -13,6 +19,8 @@ pub(super) const BASE: &str = "/admin/api-keys";
 pub(super) enum Operation {
     Delete,
     Disable,
+    #[cfg(feature = "openapi")]
+    Document,
     Enable,
     Events,
     Explain,
@@ -33,7 +41,7 @@ pub(super) enum Operation {
 type Route = (Method, &'static str, Operation);
 
 /// Every route: the router and its document are both made of this table.
-pub(super) const ROUTES: [Route; 16] = [
+pub(super) const ROUTES: &[Route] = &[
     (Method::GET, "/admin/api-keys", Operation::List),
     (Method::POST, "/admin/api-keys", Operation::Issue),
     (Method::GET, "/admin/api-keys/options", Operation::Options),
@@ -50,6 +58,8 @@ pub(super) const ROUTES: [Route; 16] = [
     (Method::POST, "/admin/api-keys/{id}/revoke", Operation::Revoke),
     (Method::POST, "/admin/api-keys/{id}/rotate", Operation::Rotate),
     (Method::GET, "/admin/api-keys/{id}/usage", Operation::Usage),
+    #[cfg(feature = "openapi")]
+    (Method::GET, "/admin/openapi.json", Operation::Document),
 ];
 
 /// What a request asks for.
@@ -118,15 +128,15 @@ mod tests {
     #[test]
     fn every_route_is_found_and_nothing_else() {
         let id: KeyId = "key_1vkr6z0gq5m3x8ye".parse().unwrap();
-        for (method, template, operation) in ROUTES {
+        for &(ref method, template, operation) in ROUTES {
             let path = template.replace("{id}", &id.to_string());
             let target = match template.contains("{id}") {
                 true => Target::Key(operation, id),
                 false => Target::Keys(operation),
             };
-            assert_eq!(find(&method, &path), Ok(target), "{method} {path}");
+            assert_eq!(find(method, &path), Ok(target), "{method} {path}");
             for strange in [format!("{path}/"), format!("{path}/x"), format!("/x{path}")] {
-                let found = find(&method, &strange);
+                let found = find(method, &strange);
                 let nothing = [Err(Miss::Path), Ok(Target::NoKey)].contains(&found);
                 let as_id = strange == format!("{BASE}/x");
                 assert!(nothing || as_id, "{method} {strange}: {found:?}");

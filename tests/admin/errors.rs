@@ -1,0 +1,399 @@
+//! Every code of the admin API, with its status, its headers and its details.
+
+use std::collections::BTreeSet;
+
+use keyward::{Actor, Environment, KeyService, NewKey, RateLimit};
+use serde_json::{Value, json};
+
+use crate::http_client::{Client, Reply};
+use crate::world::{Anybody, Cookie, SESSION, World, issue, path, some_key};
+
+const KEYS: &str = "/admin/api-keys";
+
+#[track_caller]
+fn refused(reply: &Reply, status: u16, code: &str) -> Value {
+    assert_eq!((reply.status, reply.code().as_str()), (status, code), "{}", reply.body);
+    reply.json()["error"]["details"].clone()
+}
+
+/// The fields that a `VALIDATION_FAILED` or `GRANT_EXCEEDS_ACTOR` names.
+fn fields(reply: &Reply) -> Vec<String> {
+    let details = &reply.json()["error"]["details"];
+    let fields = details["fields"].as_array().unwrap_or_else(|| panic!("{}", reply.body)).iter();
+    fields.map(|field| field["field"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn whoever_has_no_valid_key_is_answered_as_on_every_other_route() {
+    let world = World::new();
+    let missing = world.anyone().get(KEYS);
+    refused(&missing, 401, "MISSING_API_KEY");
+    assert_eq!(missing.header("www-authenticate"), Some("Bearer"));
+
+    let (_, sandbox) = world.give(NewKey::named("x").owner("o").environment(Environment::SANDBOX));
+    let unknown = sandbox.replace("ak_test", "ak_live");
+    for token in [sandbox.as_str(), unknown.as_str(), "nonsense"] {
+        let invalid = world.client(token).get(KEYS);
+        refused(&invalid, 401, "INVALID_API_KEY");
+        let challenge = invalid.header("www-authenticate");
+        assert_eq!(challenge, Some("Bearer error=\"invalid_token\""), "{token}");
+    }
+    let token = world.token("org_1", &["api.key.view"]);
+    world.anyone().with("X-API-Key", &token).get(KEYS).expect(200);
+    world.anyone().with("Authorization", format!("bearer {token}")).get(KEYS).expect(200);
+    let basic = world.anyone().with("Authorization", "Basic YTpi");
+    refused(&basic.get(KEYS), 401, "MISSING_API_KEY");
+    basic.with("X-API-Key", &token).get(KEYS).expect(200);
+    // A token of somebody else's beside the header of our own.
+    world.client("eyJhbGciOi.J9.x").with("X-API-Key", &token).get(KEYS).expect(200);
+    let other = world.token("org_1", &["api.key.view"]);
+    let both = world.client(&other).with("X-API-Key", &token).get(KEYS);
+    refused(&both, 400, "AMBIGUOUS_API_KEY");
+    let twice = world.client(&other).bearer(&other).get(KEYS);
+    refused(&twice, 400, "AMBIGUOUS_API_KEY");
+}
+
+#[test]
+fn an_administrators_key_keeps_its_own_rules() {
+    let world = World::new();
+    let admin = |new: NewKey| {
+        let (id, token) = world.give(new.owner("org_1").permissions(["api.key.*"]));
+        (id.parse().unwrap(), world.client(&token))
+    };
+    let (_, limited) =
+        admin(NewKey::named("limited").rate_limit(RateLimit::per_minute(1).unwrap()));
+    limited.get(KEYS).expect(200);
+    let limited = limited.get(KEYS);
+    refused(&limited, 429, "RATE_LIMITED");
+    assert_eq!(limited.header("retry-after"), Some("60"));
+
+    let (_, near) = admin(NewKey::named("near").ip_allowlist(["127.0.0.0/8"]));
+    near.get(KEYS).expect(200);
+    let (_, far) = admin(NewKey::named("far").ip_allowlist(["10.0.0.0/8"]));
+    let details = refused(&far.get(KEYS), 403, "IP_NOT_ALLOWED");
+    assert_eq!(details["client_ip"], "127.0.0.1");
+    // What it makes is within its own networks, limits and end.
+    let end = "2024-02-01T00:00:00Z";
+    let (_, bound) = admin(
+        NewKey::named("bound")
+            .ip_allowlist(["127.0.0.0/8"])
+            .rate_limit(RateLimit::per_minute(100).unwrap())
+            .expires_at(end.parse().unwrap()),
+    );
+    let wide = bound.json("POST", KEYS, &json!({ "name": "wide", "environment": "sandbox" }));
+    refused(&wide, 403, "GRANT_EXCEEDS_ACTOR");
+    assert_eq!(fields(&wide), ["environment", "ip_allowlist", "rate_limits", "expires_at"]);
+    let narrow = json!({
+        "name": "narrow", "ip_allowlist": ["127.0.0.1"], "expires_at": end,
+        "rate_limits": [{ "name": "minute", "count": 5, "period_ms": 60_000 }],
+    });
+    issue(&bound, &narrow);
+
+    let (id, ended) = admin(NewKey::named("ended"));
+    let host = Actor::system("host");
+    pollster::block_on(world.keys.disable(&host, id)).unwrap();
+    refused(&ended.get(KEYS), 401, "API_KEY_INACTIVE");
+    pollster::block_on(world.keys.enable(&host, id)).unwrap();
+    ended.get(KEYS).expect(200);
+    let soon = "2024-01-16T00:00:00Z".parse().unwrap();
+    let (_, mortal) = admin(NewKey::named("mortal").expires_at(soon));
+    world.clock.set(soon);
+    refused(&mortal.get(KEYS), 401, "API_KEY_EXPIRED");
+}
+
+/// What an authorizer of the host answers goes to the client as it is.
+#[test]
+fn whoever_is_not_signed_in_is_refused_by_the_authorizer() {
+    let world = World::authorized(|_| Cookie);
+    let nobody = world.anyone().get(KEYS);
+    refused(&nobody, 401, "UNAUTHORIZED");
+    assert_eq!(nobody.header("www-authenticate"), Some("Cookie realm=\"portal\""));
+    let cookie = |session: &str| world.anyone().with("Cookie", session).get(KEYS);
+    refused(&cookie("session=banned"), 403, "FORBIDDEN");
+    let lost = cookie("session=lost");
+    refused(&lost, 503, "UNAVAILABLE");
+    assert_eq!(lost.header("retry-after"), Some("1"));
+    cookie(SESSION).expect(200);
+}
+
+#[test]
+fn paths_and_methods_that_are_not_there() {
+    let world = World::new();
+    let admin = world.admin();
+    let id = some_key(&admin)["id"].as_str().unwrap().to_owned();
+    for path in [
+        "/admin/api-keys/".to_owned(),
+        format!("/admin/api-keys/{id}/"),
+        format!("/admin/api-keys/{id}/rotate/"),
+        format!("/admin/api-keys/{id}/nothing"),
+        format!("/admin/api-keys/{id}/../{id}"),
+        "/admin/api-keys//rotate".to_owned(),
+    ] {
+        refused(&admin.get(&path), 404, "ROUTE_NOT_FOUND");
+    }
+    let put = admin.json("PUT", &format!("/admin/api-keys/{id}"), &json!({}));
+    refused(&put, 405, "METHOD_NOT_ALLOWED");
+    assert_eq!(put.header("allow"), Some("GET, PATCH, DELETE, HEAD"));
+    for strange in ["key_0000000000000000", "key_x", "KEY_0000000000000000", "%6bey_", "a%00b", "*"]
+    {
+        let path = format!("/admin/api-keys/{strange}");
+        refused(&admin.get(&path), 404, "KEY_NOT_FOUND");
+        refused(&admin.send("DELETE", &path, None), 404, "KEY_NOT_FOUND");
+    }
+    let head = admin.send("HEAD", &format!("/admin/api-keys/{id}"), None).expect(200);
+    assert_eq!((head.body.as_str(), head.header("etag")), ("", Some("\"1\"")));
+}
+
+#[test]
+fn an_edit_names_the_revision_it_saw() {
+    let world = World::new();
+    let admin = world.admin();
+    let at = path(&some_key(&admin));
+    let edit = |revision: &str| {
+        let admin = admin.clone().with("If-Match", revision);
+        admin.json("PATCH", &at, &json!({ "name": "edited" }))
+    };
+    refused(&admin.json("PATCH", &at, &json!({ "name": "x" })), 428, "PRECONDITION_REQUIRED");
+    edit("\"1\"").expect(200);
+    let stale = [
+        "\"1\"",
+        "\"0\"",
+        "W/\"2\"",
+        "\"abc\"",
+        "\"\"",
+        "\"99999999999999999999\"",
+        "\"-2\"",
+        "\"02x\"",
+    ];
+    for revision in stale {
+        assert_eq!(refused(&edit(revision), 412, "VERSION_CONFLICT")["revision"], 2, "{revision}");
+    }
+    for revision in ["2", "\"2", "\"2\", \"3\"", "\"a\"b\"", "", "é"] {
+        let unclear = edit(revision);
+        refused(&unclear, 422, "VALIDATION_FAILED");
+        assert_eq!(fields(&unclear), ["if-match"], "{revision}");
+    }
+    let twice = admin.clone().with("If-Match", "\"2\"").with("If-Match", "\"2\"");
+    refused(&twice.json("PATCH", &at, &json!({})), 422, "VALIDATION_FAILED");
+    edit("*").expect(200);
+    edit("\"2\"").expect(200);
+}
+
+#[test]
+fn a_state_that_does_not_allow_it() {
+    let world = World::new();
+    let admin = world.admin();
+    let at = path(&some_key(&admin));
+    admin.send("DELETE", &at, None).expect(200);
+    for action in ["disable", "enable", "rotate", "regenerate", "finish-rotation"] {
+        let late = admin.json("POST", &format!("{at}/{action}"), &json!({}));
+        assert_eq!(refused(&late, 409, "WRONG_STATE")["status"], "revoked", "{action}");
+    }
+    let edit = admin.clone().with("If-Match", "*").json("PATCH", &at, &json!({ "name": "x" }));
+    refused(&edit, 409, "WRONG_STATE");
+    admin.json("POST", &format!("{at}/revoke"), &json!({})).expect(200);
+}
+
+/// An authorizer whose actor may have one live key.
+fn capped(_: KeyService) -> impl keyward::admin::Authorizer {
+    struct Capped;
+    impl keyward::admin::Authorizer for Capped {
+        async fn authorize(
+            &self,
+            _: &axum::http::request::Parts,
+        ) -> Result<Actor, keyward::admin::Unauthorized> {
+            Ok(Actor::system("root").for_owner("org_1").key_cap(1))
+        }
+    }
+    Capped
+}
+
+#[test]
+fn the_plans_limit() {
+    let world = World::authorized(capped);
+    let admin = world.anyone();
+    let first = issue(&admin, &json!({ "name": "one" }));
+    let second = admin.json("POST", KEYS, &json!({ "name": "two" }));
+    assert_eq!(refused(&second, 409, "KEY_LIMIT_REACHED")["max"], 1);
+    admin.json("POST", &format!("{}/revoke", path(&first)), &json!({})).expect(200);
+    issue(&admin, &json!({ "name": "two" }));
+}
+
+fn post(world: &World, body: &str) -> Reply {
+    let admin = world.anyone().with("Content-Type", "application/json");
+    admin.send("POST", KEYS, Some(body))
+}
+
+#[test]
+fn bodies_that_are_no_json() {
+    let world = World::authorized(|_| Anybody);
+    for (body, line, column) in [
+        ("{", 1, 1),
+        ("{\"name\":}", 1, 9),
+        ("{\n\"name\": \"a\",\n}", 3, 1),
+        ("{\"name\":\"\\ud800\"}", 1, 16),
+        ("name=x", 1, 2),
+        ("\u{feff}{}", 1, 1),
+        ("{} {}", 1, 4),
+        ("{\"name\":1e999}", 1, 13),
+    ] {
+        let details = refused(&post(&world, body), 400, "MALFORMED_JSON");
+        assert_eq!(details, json!({ "line": line, "column": column }), "{body}");
+    }
+    let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+    refused(&post(&world, &deep), 400, "MALFORMED_JSON");
+    for body in ["[]", "null", "\"name\"", "1"] {
+        assert_eq!(fields(&post(&world, body)), ["body"]);
+    }
+    for body in ["{\"name\":\"a\",\"name\":\"b\"}", "{\"metadata\":{\"name\":\"\",\"name\":\"\"}}"]
+    {
+        let twice = post(&world, body);
+        refused(&twice, 422, "VALIDATION_FAILED");
+        assert_eq!(fields(&twice), ["name"]);
+        assert!(twice.body.contains("must be given once"), "{}", twice.body);
+    }
+    let invalid = b"POST /admin/api-keys HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\
+        Content-Type: application/json\r\nContent-Length: 12\r\n\r\n{\"name\":\"\xff\"}";
+    refused(&world.anyone().raw(invalid), 400, "MALFORMED_JSON");
+    let short = b"POST /admin/api-keys HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\
+        Transfer-Encoding: chunked\r\nContent-Type: application/json\r\n\r\nzz\r\n";
+    refused(&world.anyone().raw(short), 400, "INCOMPLETE_BODY");
+}
+
+#[test]
+fn bodies_that_are_too_large() {
+    let world = World::authorized(|_| Anybody);
+    let padded = |length: usize| {
+        let body = "{\"name\":\"a\"}";
+        format!("{}{body}", " ".repeat(length - body.len()))
+    };
+    post(&world, &padded(65_536)).expect(201);
+    let details = refused(&post(&world, &padded(65_537)), 413, "BODY_TOO_LARGE");
+    assert_eq!(details["max"], 65_536);
+    // Said only, or not said at all.
+    let declared = "POST /admin/api-keys HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\
+        Content-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n{";
+    refused(&world.anyone().raw(declared.as_bytes()), 413, "BODY_TOO_LARGE");
+    let chunk = format!("4000\r\n{}\r\n", " ".repeat(0x4000));
+    let chunked = format!(
+        "POST /admin/api-keys HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n",
+        chunk.repeat(5)
+    );
+    refused(&world.anyone().raw(chunked.as_bytes()), 413, "BODY_TOO_LARGE");
+}
+
+/// Every field that doesn't fit is named, with the rule, whatever else is wrong.
+#[test]
+fn every_field_that_breaks_a_rule_is_named() {
+    let world = World::authorized(|_| Anybody);
+    for (body, expected) in [
+        (json!({}), &["name"][..]),
+        (json!({ "name": 5, "permissions": "read:a" }), &["name", "permissions"]),
+        (json!({ "name": "a", "permissions": ["ok", 7] }), &["permissions[1]"]),
+        (json!({ "name": "a", "metadata": { "a": "b", "c": 1 } }), &["metadata.c"]),
+        (json!({ "name": "a", "id": "key_0000000000000000" }), &["id"]),
+        (
+            json!({ "name": "a", "tag": "x", "version": 3, "revision": 1 }),
+            &["revision", "tag", "version"],
+        ),
+        (
+            json!({ "name": "a", "rate_limits": [{ "name": "m", "count": 1, "period_ms": 1 }, { "name": "m" }] }),
+            &["rate_limits[1]"],
+        ),
+        (
+            json!({ "name": "a", "rate_limits": [{ "name": "m", "count": 0, "period_ms": 1 }] }),
+            &["rate_limits[0]"],
+        ),
+        (json!({ "name": "a", "quota": { "limit": 1, "refill": "fortnight" } }), &["quota.refill"]),
+        (
+            json!({ "name": "a", "expires_at": "tomorrow", "roles": [" x"], "owner": "a b" }),
+            &["owner", "expires_at", "roles[0]"],
+        ),
+    ] {
+        let reply = post(&world, &body.to_string());
+        refused(&reply, 422, "VALIDATION_FAILED");
+        assert_eq!(fields(&reply), expected, "{body}");
+    }
+    let at = path(&issue(&world.anyone(), &json!({ "name": "a" })));
+    let edit = |body: Value| world.anyone().with("If-Match", "*").json("PATCH", &at, &body);
+    for field in ["id", "owner", "environment", "prefix", "revision", "status", "secrets"] {
+        assert_eq!(fields(&edit(json!({ field: "x" }))), [field]);
+    }
+    for field in ["name", "permissions", "roles", "ip_allowlist", "metadata", "resources"] {
+        assert_eq!(fields(&edit(json!({ field: null }))), [field]);
+    }
+    edit(json!({ "quota": null, "not_before": null, "expires_at": null })).expect(200);
+    for (action, body, field) in [
+        ("rotate", json!({ "grace_seconds": -1 }), "grace_seconds"),
+        ("rotate", json!({ "grace_seconds": 31_622_401 }), "grace_seconds"),
+        ("rotate", json!({ "replace_older": "yes" }), "replace_older"),
+        ("revoke", json!({ "reason": "because" }), "reason"),
+        ("disable", json!({ "reason": "other" }), "reason"),
+        ("explain", json!({ "environment": "Production" }), "environment"),
+        ("explain", json!({ "client_ip": "10.0.0.0/8" }), "client_ip"),
+        ("explain", json!({ "scopes": ["read:*"] }), "scopes[0]"),
+        ("explain", json!({ "at": "now" }), "at"),
+        ("explain", json!({ "cost": 4_294_967_296_u64 }), "cost"),
+    ] {
+        let reply = world.anyone().json("POST", &format!("{at}/{action}"), &body);
+        refused(&reply, 422, "VALIDATION_FAILED");
+        assert_eq!(fields(&reply), [field], "{body}");
+    }
+}
+
+#[test]
+fn every_parameter_that_breaks_a_rule_is_named() {
+    let world = World::authorized(|_| Anybody);
+    let at = path(&issue(&world.anyone(), &json!({ "name": "a" })));
+    for (path, expected) in [
+        (format!("{KEYS}?limit=0"), &["limit"][..]),
+        (format!("{KEYS}?limit=1001"), &["limit"]),
+        (format!("{KEYS}?limit=%2B1"), &["limit"]),
+        (format!("{KEYS}?limit=99999999999999999999999"), &["limit"]),
+        (format!("{KEYS}?limit=1&limit=2"), &["limit"]),
+        (
+            format!("{KEYS}?cursor=x&status=dead&include_revoked=1"),
+            &["include_revoked", "cursor", "status"],
+        ),
+        (format!("{KEYS}?environment=A&expires_before=x"), &["environment", "expires_before"]),
+        (format!("{KEYS}?sort=name"), &["sort"]),
+        (format!("{KEYS}?search={}", "a".repeat(257)), &["search"]),
+        (format!("{KEYS}/options?a=b"), &["a"]),
+        (format!("{KEYS}/reports?a=b"), &["a"]),
+        (format!("{at}?a=b"), &["a"]),
+        (format!("{at}/events?cursor=x&limit=0"), &["limit", "cursor"]),
+        (format!("{at}/usage?a=b"), &["a"]),
+    ] {
+        let reply = world.anyone().get(&path);
+        refused(&reply, 422, "VALIDATION_FAILED");
+        assert_eq!(fields(&reply), expected, "{path}");
+    }
+    let named: BTreeSet<String> =
+        fields(&world.anyone().json("POST", &format!("{KEYS}?owner=x"), &json!({ "name": "a" })))
+            .into_iter()
+            .collect();
+    assert_eq!(named, BTreeSet::from(["owner".to_owned()]));
+}
+
+/// A store that fails is a 503 that says when to try again, and nothing of the store.
+#[test]
+fn a_store_that_fails() {
+    let world = World::failing();
+    let admin: Client = world.anyone();
+    for (method, path) in [
+        ("GET", KEYS.to_owned()),
+        ("POST", KEYS.to_owned()),
+        ("GET", format!("{KEYS}/reports")),
+        ("GET", format!("{KEYS}/key_0000000000000000")),
+        ("DELETE", format!("{KEYS}/key_0000000000000000")),
+        ("POST", format!("{KEYS}/key_0000000000000000/rotate")),
+        ("GET", format!("{KEYS}/key_0000000000000000/events")),
+    ] {
+        let body = (method == "POST" && path == KEYS).then_some("{\"name\":\"a\"}");
+        let reply = admin.send(method, &path, body);
+        refused(&reply, 503, "UNAVAILABLE");
+        assert_eq!(reply.header("retry-after"), Some("1"));
+        assert!(!reply.body.contains("password"), "{}", reply.body);
+    }
+}
