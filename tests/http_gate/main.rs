@@ -6,6 +6,7 @@ mod fixture;
 mod addresses;
 mod codes;
 mod credentials;
+mod example;
 mod forms;
 mod many;
 mod server;
