@@ -37,8 +37,9 @@ mod cache;
 mod service;
 pub mod store;
 
-// HTTP, without any crate of it.
+// Who watches, and HTTP without any crate of it.
 mod gate;
+mod monitor;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -78,6 +79,7 @@ pub use crate::limit::{
     Quota, RateLimit, Refill, Reservation,
 };
 pub use crate::mac::{EntropyError, Pepper, PepperId, PepperRing, PepperState};
+pub use crate::monitor::{Alert, AlertKind, AlertSink, Monitor, MonitorBuilder};
 pub use crate::policy::{
     AccessRequest, Actor, Check, Decision, Deny, LimitName, Outcome as CheckOutcome, Step, Trace,
 };

@@ -15,7 +15,7 @@ struct Layer {
 /// The layers from the bottom up. A layer imports only what stands above it in this
 /// list, and of that only what it needs; a new arrow is a line in this table, with
 /// a reason.
-const LAYERS: [Layer; 18] = [
+const LAYERS: [Layer; 19] = [
     // Says what went wrong, and so knows nothing that can.
     Layer { name: "error", may_import: &[] },
     // Instants; a text that is none is a field error.
@@ -82,6 +82,12 @@ const LAYERS: [Layer; 18] = [
             "token",
             "verify",
         ],
+    },
+    // Counts what the service tells of. The store is out of its reach, and so is every
+    // change: whatever it concludes, it can do nothing to a key.
+    Layer {
+        name: "monitor",
+        may_import: &["grant", "policy", "record", "scheme", "service", "timestamp", "token"],
     },
     // Tries a foreign store. It makes the records it commits, and doesn't use the
     // service: a store must hold its contract under any caller.
@@ -150,7 +156,7 @@ const ASYNC: [&str; 6] = ["store", "cache", "service", "conformance", "gate", "i
 
 /// Where the process, its threads and its files may be touched: `service` and `store`
 /// neither spawn nor open anything; a suite of tests may.
-const FREE_OF_IO: [&str; 15] = [
+const FREE_OF_IO: [&str; 16] = [
     "error",
     "timestamp",
     "token",
@@ -166,6 +172,7 @@ const FREE_OF_IO: [&str; 15] = [
     "cache",
     "service",
     "gate",
+    "monitor",
 ];
 
 /// What input and output look like. `std::net` is for addresses alone.

@@ -314,8 +314,8 @@ impl<'a> Asked<'a> {
     pub(crate) fn at_once(&self) -> Option<Result<Admitted, Refusal<'a>>> {
         let keys = self.gate.keys();
         let result = match self.credential {
-            Credential::Absent => keys.rejected(None, Deny::Missing),
-            Credential::Several => keys.rejected(None, Deny::Ambiguous),
+            Credential::Absent => keys.rejected(Deny::Missing, &self.request),
+            Credential::Several => keys.rejected(Deny::Ambiguous, &self.request),
             credential => keys.verify_at_once(credential.key(), &self.request)?,
         };
         Some(self.told(result))

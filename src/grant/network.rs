@@ -106,6 +106,18 @@ impl Network {
         }
     }
 
+    /// The network that stands for a client: an IPv4 address itself, and of an IPv6 address
+    /// its /64.
+    pub(crate) fn of_client(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            v4 @ IpAddr::V4(_) => v4.into(),
+            IpAddr::V6(v6) => {
+                let first = Ipv6Addr::from_bits(v6.to_bits() & !v6_hosts(64));
+                Self { address: first.into(), prefix: 64 }
+            }
+        }
+    }
+
     pub(super) fn bounds(&self) -> Bounds {
         match self.address {
             IpAddr::V4(first) => {

@@ -15,6 +15,7 @@
 //! 11. [Scaling](_11_scaling): what so many keys and verifies need.
 //! 13. [Admin API](_13_admin_api): mounting it, who may use it, and every route.
 //! 14. [The API Keys page](_14_console): mounting it, what it can do, and what it can't leak.
+//! 15. [Watching](_15_watching): alerts, events and metrics, and what to do on each.
 
 // The chapters' links name what the crate exports.
 #[cfg(doc)]
@@ -57,3 +58,5 @@ pub mod _11_scaling {}
 pub mod _13_admin_api {}
 #[doc = include_str!("console.md")]
 pub mod _14_console {}
+#[doc = include_str!("watching.md")]
+pub mod _15_watching {}

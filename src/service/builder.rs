@@ -7,7 +7,7 @@ use rand_core::TryCryptoRng;
 use super::entropy::Entropy;
 use super::leases::Leases;
 use super::maintain::Upkeep;
-use super::observer::Observer;
+use super::observer::{Observer, Observers};
 use super::shared::SharedKeyStore;
 use super::usage::UsageBuffer;
 use super::{Inner, KeyService};
@@ -43,7 +43,7 @@ pub struct KeyServiceBuilder {
     clock: Option<Arc<dyn Clock>>,
     max_staleness: Duration,
     entropy: Entropy,
-    observer: Option<Arc<dyn Observer>>,
+    observers: Vec<Arc<dyn Observer>>,
     flush_every: Duration,
 }
 
@@ -59,7 +59,7 @@ impl KeyServiceBuilder {
             clock: None,
             max_staleness: DEFAULT_MAX_STALENESS,
             entropy: Entropy::default(),
-            observer: None,
+            observers: Vec::new(),
             flush_every: Duration::from_secs(10),
         }
     }
@@ -114,9 +114,11 @@ impl KeyServiceBuilder {
         Self { entropy: Entropy::new(rng), ..self }
     }
 
-    /// Who hears of every verification and every change.
-    pub fn observer(self, observer: impl Observer) -> Self {
-        Self { observer: Some(Arc::new(observer)), ..self }
+    /// Who hears of every verification and every change. Called several times, it adds:
+    /// all of them hear, in the order in which they were added.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observers.push(Arc::new(observer));
+        self
     }
 
     /// How often `maintain` writes usage to the store; `last_used_at` is at most so
@@ -129,6 +131,11 @@ impl KeyServiceBuilder {
     pub fn build(self) -> KeyService {
         let cache_clock = self.store.cache().map(|cache| Arc::clone(cache.clock()));
         let cache_shares_clock = self.clock.is_none() && cache_clock.is_some();
+        let observer = match <[_; 1]>::try_from(self.observers) {
+            Ok([only]) => Some(only),
+            Err(none) if none.is_empty() => None,
+            Err(several) => Some(Arc::new(Observers(several.into())) as Arc<dyn Observer>),
+        };
         let system = || Arc::new(SystemClock::new()) as Arc<dyn Clock>;
         KeyService(Arc::new(Inner {
             scheme: self.scheme,
@@ -141,7 +148,7 @@ impl KeyServiceBuilder {
             cache_shares_clock,
             max_staleness: self.max_staleness,
             entropy: self.entropy,
-            observer: self.observer,
+            observer,
             usage: UsageBuffer::new(),
             upkeep: Upkeep::new(self.flush_every),
         }))

@@ -1,5 +1,6 @@
 use super::KeyService;
 use super::observer::Outcome;
+use crate::error::StoreError;
 use crate::policy::{AccessRequest, Deny};
 use crate::record::KeyRecord;
 use crate::timestamp::Timestamp;
@@ -42,12 +43,12 @@ impl KeyService {
         if let Some(memory) = inner.store.memory() {
             let challenge = inner.scheme.challenge(presented);
             let Some(challenge) = &challenge else {
-                return Some(self.rejected(None, Deny::Malformed));
+                return Some(self.rejected(Deny::Malformed, request));
             };
             let now = inner.clock.now();
             let Some(record) = memory.find(challenge.key_id()) else {
                 challenge.prove_nothing();
-                return Some(self.rejected(Some(challenge.key_id()), Deny::UnknownKey));
+                return Some(self.unknown(challenge.key_id(), request, now));
             };
             if !self.has_shared_limits(&record) {
                 return Some(self.decide(challenge, record, request, now));
@@ -55,7 +56,7 @@ impl KeyService {
         } else if let Some(cache) = inner.store.cache() {
             let challenge = inner.scheme.challenge(presented);
             let Some(challenge) = &challenge else {
-                return Some(self.rejected(None, Deny::Malformed));
+                return Some(self.rejected(Deny::Malformed, request));
             };
             if let Some((record, moment)) = cache.find(challenge.key_id())
                 && !self.has_shared_limits(&record)
@@ -76,43 +77,87 @@ impl KeyService {
     ) -> Result<Verified, VerifyError> {
         let inner = &*self.0;
         let Some(challenge) = inner.scheme.challenge(presented) else {
-            return self.rejected(None, Deny::Malformed);
+            return self.rejected(Deny::Malformed, request);
         };
         let id = challenge.key_id();
         let record = match inner.store.look_up(id, || inner.scheme.lane(id)).await {
             Ok(record) => record,
-            Err(error) => return self.told(id, Err(VerifyError::Unavailable(error))),
+            Err(error) => return self.unavailable(id, request, error),
         };
         let now = inner.clock.now();
         let Some(record) = record else {
             challenge.prove_nothing();
-            return self.rejected(Some(id), Deny::UnknownKey);
+            return self.unknown(id, request, now);
         };
         if self.has_shared_limits(&record) {
             let result = self.decided_shared(&challenge, record, request, now).await;
-            self.told(id, result)
+            self.told(id, request, now, result)
         } else {
             self.decide(&challenge, record, request, now)
         }
     }
 
-    /// A refusal without a record.
+    /// A refusal of a request in which no key of ours is named.
     #[inline]
-    pub(crate) fn rejected(&self, key: Option<KeyId>, deny: Deny) -> Result<Verified, VerifyError> {
-        if let Some(observer) = &self.0.observer {
-            let result = Err(&Rejected::new(deny).into());
-            observer.verified(&Outcome { key, result });
+    pub(crate) fn rejected(
+        &self,
+        deny: Deny,
+        request: &AccessRequest<'_>,
+    ) -> Result<Verified, VerifyError> {
+        if self.0.observer.is_some() {
+            self.tell_rejected(None, deny, request, self.0.clock.now());
         }
         Err(VerifyError::Rejected(Rejected::new(deny)))
+    }
+
+    #[inline]
+    fn unknown(
+        &self,
+        id: KeyId,
+        request: &AccessRequest<'_>,
+        now: Timestamp,
+    ) -> Result<Verified, VerifyError> {
+        self.tell_rejected(Some(id), Deny::UnknownKey, request, now);
+        Err(VerifyError::Rejected(Rejected::new(Deny::UnknownKey)))
+    }
+
+    fn unavailable(
+        &self,
+        id: KeyId,
+        request: &AccessRequest<'_>,
+        error: StoreError,
+    ) -> Result<Verified, VerifyError> {
+        let result = Err(VerifyError::Unavailable(error));
+        if self.0.observer.is_some() {
+            return self.told(id, request, self.0.clock.now(), result);
+        }
+        result
+    }
+
+    /// Tells of a refusal without a record.
+    fn tell_rejected(
+        &self,
+        key: Option<KeyId>,
+        deny: Deny,
+        request: &AccessRequest<'_>,
+        at: Timestamp,
+    ) {
+        if let Some(observer) = &self.0.observer {
+            let result = Err(&Rejected::new(deny).into());
+            observer.verified(&Outcome { key, result, request, at, scheme: &self.0.scheme });
+        }
     }
 
     fn told(
         &self,
         id: KeyId,
+        request: &AccessRequest<'_>,
+        at: Timestamp,
         result: Result<Verified, VerifyError>,
     ) -> Result<Verified, VerifyError> {
         if let Some(observer) = &self.0.observer {
-            observer.verified(&Outcome { key: Some(id), result: result.as_ref() });
+            let (key, scheme) = (Some(id), &self.0.scheme);
+            observer.verified(&Outcome { key, result: result.as_ref(), request, at, scheme });
         }
         result
     }
@@ -126,7 +171,7 @@ impl KeyService {
     ) -> Result<Verified, VerifyError> {
         if self.0.observer.is_some() {
             let result = self.decided(challenge, record, request, now);
-            return self.told(challenge.key_id(), result);
+            return self.told(challenge.key_id(), request, now, result);
         }
         self.decided(challenge, record, request, now)
     }
