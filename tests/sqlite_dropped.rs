@@ -21,7 +21,7 @@ use keyward::{
     StoreErrorKind, UsageStore,
 };
 use pollster::block_on;
-use sqlite::Scratch;
+use sqlite::{BOTH, Scratch};
 
 struct Parked(Thread);
 
@@ -84,7 +84,7 @@ fn service(store: &SqliteStore, seed: u64) -> KeyService {
 fn a_flow_dropped_at_any_await_leaves_the_file_whole() {
     let world = World::new();
     let seeded = file_of(&world);
-    for flow in ALL {
+    for (options, flow) in BOTH.into_iter().flat_map(|options| ALL.map(|flow| (options, flow))) {
         let after = {
             let store = world.store();
             assert!(run(flow.run(&World::service(&store, 7), &world)).is_ok(), "{flow:?}");
@@ -94,10 +94,10 @@ fn a_flow_dropped_at_any_await_leaves_the_file_whole() {
         loop {
             let scratch = Scratch::new();
             std::fs::copy(seeded.file(), scratch.file()).unwrap();
-            let store = scratch.open();
+            let store = scratch.open_by(options);
             let keys = service(&store, 7);
             let done = drop_after(flow.run(&keys, &world), polls);
-            let case = format!("{flow:?} dropped after {polls} polls");
+            let case = format!("{flow:?} dropped after {polls} polls, {options:?}");
             check_invariants(&world, &RowStore::of(snapshot(&store)), &after, &case);
             if let Some(done) = done {
                 let done = done.unwrap_or_else(|error| panic!("{case}: {error}"));
@@ -159,6 +159,74 @@ fn commits_that_share_a_transaction_fail_each_alone() {
     assert_eq!(made, 15);
     let kept = snapshot(&store);
     assert_eq!((kept.rows.len(), kept.log.len()), (15, 15));
+}
+
+/// How many transactions are in the log before the file: a frame that ends one names the size
+/// of the file (<https://www.sqlite.org/fileformat2.html#the_write_ahead_log>).
+fn transactions(scratch: &Scratch) -> usize {
+    let log = std::fs::read(scratch.file().with_extension("db-wal")).unwrap();
+    let frames = log[32..].chunks(24 + 4_096);
+    frames.filter(|frame| frame[4..8] != [0; 4]).count()
+}
+
+#[test]
+fn commits_that_wait_at_the_same_time_share_a_transaction() {
+    const CALLERS: usize = 20;
+    for options in BOTH {
+        let scratch = Scratch::new();
+        let store = scratch.open_by(options);
+        let keys = service(&store, 1);
+        block_on(keys.issue(&system(), common::new_key("first"))).map(drop).unwrap();
+        let before = transactions(&scratch);
+        let sql = scratch.sql();
+        sql.execute_batch("BEGIN IMMEDIATE").unwrap();
+        thread::scope(|scope| {
+            for _ in 0..CALLERS {
+                scope.spawn(|| block_on(keys.issue(&system(), common::new_key("new"))).unwrap());
+            }
+            thread::sleep(Duration::from_millis(300));
+            sql.execute_batch("ROLLBACK").unwrap();
+        });
+        let shared = transactions(&scratch) - before;
+        assert!((1..=3).contains(&shared), "{CALLERS} commits by {shared} transactions");
+        assert_eq!(snapshot(&store).rows.len(), CALLERS + 1);
+    }
+}
+
+/// What is told of a change changes something itself.
+#[test]
+fn an_observer_may_write_in_place() {
+    struct Again(SqliteStore);
+    impl keyward::Observer for Again {
+        fn changed(&self, _: &keyward::Event) {
+            block_on(self.0.set_max_staleness(Duration::from_secs(7))).unwrap();
+            assert!(block_on(self.0.list(&KeyQuery::new())).unwrap().len() == 1);
+        }
+    }
+    let scratch = Scratch::new();
+    let store = scratch.open_by(sqlite::BOTH[1].readers(1));
+    let clock = FakeClock::at(START);
+    let keys = builder(scheme(&[1]), store.clone(), &clock, 1).observer(Again(store.clone()));
+    block_on(keys.build().issue(&system(), common::new_key("key"))).map(drop).unwrap();
+    let changes = block_on(store.changes(&LogQuery::from(0))).unwrap();
+    assert_eq!(changes.max_staleness, Duration::from_secs(7));
+}
+
+#[test]
+fn a_call_in_place_is_done_by_its_first_poll() {
+    let scratch = Scratch::new();
+    let store = scratch.open_by(sqlite::BOTH[1]);
+    let keys = service(&store, 1);
+    let actor = system();
+    drop(keys.issue(&actor, common::new_key("never polled")));
+    let mut issue = Box::pin(keys.issue(&actor, common::new_key("polled")));
+    let issued = poll_times(issue.as_mut(), 1).expect("it is done").unwrap();
+    let mut verify =
+        Box::pin(async { keys.verify(issued.into_key().expose_secret(), &READ).await });
+    assert!(poll_times(verify.as_mut(), 1).expect("it is done").is_ok());
+    let query = KeyQuery::new();
+    let mut list = Box::pin(store.list(&query));
+    assert_eq!(poll_times(list.as_mut(), 1).expect("it is done").unwrap().len(), 1);
 }
 
 /// The writer is behind a lock, and the last handle goes: what was asked is done.

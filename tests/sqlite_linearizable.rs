@@ -1,5 +1,6 @@
 //! A revoke in an `SQLite` file is seen by every verify that begins after it was
-//! acknowledged, on either of two handles to the file and through a cache that keeps nothing.
+//! acknowledged, on either of two handles to the file, of which one works in place, and through
+//! a cache that keeps nothing.
 //!
 //! 20 histories by default, times `KEYWARD_TEST_SCALE` (10 makes 200).
 #![cfg(feature = "sqlite")]
@@ -29,7 +30,7 @@ fn service(store: &SqliteStore, reader: usize) -> KeyService {
 #[test]
 fn no_verify_allows_after_an_acknowledged_revoke() {
     let scratch = Scratch::new();
-    let handles = [scratch.open(), scratch.open()];
+    let handles = sqlite::BOTH.map(|options| scratch.open_by(options));
     for history in 0..20 * scale() {
         let keys = service(&handles[history % 2], 0);
         let issued = block_on(keys.issue(&system(), new_key("history"))).unwrap();

@@ -35,11 +35,18 @@ impl Scratch {
         SqliteStore::open(self.file()).unwrap()
     }
 
+    pub(crate) fn open_by(&self, options: SqliteOptions) -> SqliteStore {
+        options.open(self.file()).unwrap()
+    }
+
     /// What `sqlite3` would see and do.
     pub(crate) fn sql(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.file()).unwrap()
     }
 }
+
+/// Both ways of working: by threads of the store's, and on those of its callers.
+pub(crate) const BOTH: [SqliteOptions; 2] = [SqliteOptions::new(), SqliteOptions::new().in_place()];
 
 /// A store in a folder of the build, which the next run of the same test empties.
 pub(crate) fn fresh(options: SqliteOptions) -> SqliteStore {

@@ -39,6 +39,13 @@ impl<T> Reply<T> {
     }
 }
 
+impl<T> Answer<T> {
+    /// Whether it would be had without waiting.
+    pub(super) fn is_here(&self) -> bool {
+        self.0.lock().answered.is_some()
+    }
+}
+
 impl<T> Slot<T> {
     fn lock(&self) -> MutexGuard<'_, Waiting<T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -79,5 +86,5 @@ impl<T> Future for Answer<T> {
 /// The thread that should have answered has gone.
 pub(super) fn ended() -> StoreError {
     StoreError::new(StoreErrorKind::Unavailable)
-        .with_context("the thread that has the database open has ended; open the store again")
+        .with_context("what had the database open has ended by a panic; open the store again")
 }

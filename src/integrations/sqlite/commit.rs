@@ -1,6 +1,6 @@
 //! Commits: checked and written one by one, several to a transaction.
 
-use rusqlite::{Connection, Error, Statement};
+use rusqlite::{CachedStatement, Connection, Error};
 
 use super::answer::Reply;
 use super::failure::{copy, failed};
@@ -70,37 +70,37 @@ impl Commit {
 pub(super) const LIVE: &str = "SELECT count(*) FROM (SELECT 1 FROM keys WHERE owner = ?1 AND
     (state IS NULL OR (state <> 'revoked' AND (expires_at IS NULL OR expires_at > ?2))) LIMIT ?3)";
 
-/// The statements of a commit, prepared once.
+/// The statements of a commit, which the connection keeps prepared.
 ///
 /// `BEGIN IMMEDIATE` takes the one lock for writing, so whatever is checked within the
 /// transaction still holds when it is written.
 pub(super) struct Committing<'c> {
     connection: &'c Connection,
-    begin: Statement<'c>,
-    end: Statement<'c>,
-    exists: Statement<'c>,
-    live: Statement<'c>,
-    create: Statement<'c>,
-    replace: Statement<'c>,
-    append: Statement<'c>,
+    begin: CachedStatement<'c>,
+    end: CachedStatement<'c>,
+    exists: CachedStatement<'c>,
+    live: CachedStatement<'c>,
+    create: CachedStatement<'c>,
+    replace: CachedStatement<'c>,
+    append: CachedStatement<'c>,
 }
 
 impl<'c> Committing<'c> {
     pub(super) fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
         Ok(Self {
             connection,
-            begin: connection.prepare("BEGIN IMMEDIATE")?,
-            end: connection.prepare("COMMIT")?,
-            exists: connection.prepare("SELECT 1 FROM keys WHERE id = ?1")?,
-            live: connection.prepare(LIVE)?,
-            create: connection.prepare(
+            begin: connection.prepare_cached("BEGIN IMMEDIATE")?,
+            end: connection.prepare_cached("COMMIT")?,
+            exists: connection.prepare_cached("SELECT 1 FROM keys WHERE id = ?1")?,
+            live: connection.prepare_cached(LIVE)?,
+            create: connection.prepare_cached(
                 "INSERT INTO keys (id, version, document) VALUES (?1, ?2, ?3)
                     ON CONFLICT (id) DO NOTHING",
             )?,
-            replace: connection.prepare(
+            replace: connection.prepare_cached(
                 "UPDATE keys SET version = ?2, document = ?3 WHERE id = ?1 AND version = ?4",
             )?,
-            append: connection.prepare("INSERT INTO log (event) VALUES (?1)")?,
+            append: connection.prepare_cached("INSERT INTO log (event) VALUES (?1)")?,
         })
     }
 

@@ -5,13 +5,16 @@ mod commit;
 mod failure;
 mod hints;
 mod identity;
+mod in_place;
 mod open;
 mod options;
 mod read;
+mod reader;
 mod schema;
 mod stamp;
 mod threads;
 mod usage;
+mod writer;
 
 #[cfg(test)]
 mod tests;
@@ -20,16 +23,19 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 pub use self::hints::SqliteHints;
 pub use self::options::SqliteOptions;
 
 use self::commit::Commit;
+use self::identity::Identity;
+use self::in_place::{Pool, Turns};
 use self::open::Place;
+use self::reader::{Reader, Readers};
 use self::stamp::stamp;
-use self::threads::{Read, Threads, Write, ask, order};
+use self::threads::Threads;
+use self::writer::{Write, Writer, Writes};
 use crate::error::StoreError;
 use crate::record::{Event, KeyRecord, Usage, UsageDelta};
 use crate::store::{Change, ChangeFeed, Changes, KeyQuery, KeyStore, LogQuery, UsageStore};
@@ -66,11 +72,14 @@ use crate::token::KeyId;
 /// # Threads
 ///
 /// The store needs no runtime. One thread writes, a few read, and one answers
-/// [`ChangeFeed::changes`] alone; futures only wait for them. A write whose future is
-/// dropped is carried out all the same. Commits that wait at the same time share a
+/// [`ChangeFeed::changes`] alone; futures only wait for them, and block nobody. A write whose
+/// future is dropped is carried out all the same. Commits that wait at the same time share a
 /// transaction and one sync of the disk. When the last clone is dropped, the threads finish
 /// what they were asked, and the drop waits for them; the file is then closed and whole, if
 /// no other process has it open.
+///
+/// A program that blocks on its own threads, and has no executor to keep free, opens it with
+/// [`SqliteOptions::in_place`] and is spared the threads.
 ///
 /// # Durability
 ///
@@ -105,11 +114,12 @@ use crate::token::KeyId;
 pub struct SqliteStore(Arc<Inner>);
 
 struct Inner {
-    writer: Sender<Write>,
-    readers: Sender<Read>,
-    feed: Sender<Read>,
+    writes: Writes,
+    readers: Readers,
+    feed: Readers,
+    place: Place,
     // Behind the senders, which are dropped first: without them the threads end.
-    threads: Threads,
+    _threads: Threads,
 }
 
 impl SqliteStore {
@@ -138,7 +148,7 @@ impl SqliteStore {
     ///
     /// No thread can be started.
     pub fn hints(&self) -> Result<SqliteHints, StoreError> {
-        SqliteHints::start(self.0.threads.place().clone())
+        SqliteHints::start(self.0.place.clone())
     }
 
     /// Deletes entries at the old end of the log that are older than `before`, and says how
@@ -158,7 +168,7 @@ impl SqliteStore {
         loop {
             let before = before.clone();
             let deleted =
-                order(&self.0.writer, |reply| Write::Trim(before, AT_A_TIME, reply)).await?;
+                self.0.writes.order(|reply| Write::Trim(before, AT_A_TIME, reply)).await?;
             trimmed += deleted as u64;
             if (deleted as u64) < AT_A_TIME {
                 return Ok(trimmed);
@@ -166,46 +176,65 @@ impl SqliteStore {
         }
     }
 
-    fn at(place: Place, readers: usize) -> Result<Self, StoreError> {
+    fn at(place: Place, readers: usize, in_place: bool) -> Result<Self, StoreError> {
         place.prepare()?;
-        let mut threads = Threads::of(place);
-        let writer = threads.writer()?;
-        let feed = threads.readers(1)?;
-        let readers = threads.readers(readers)?;
-        Ok(Self(Arc::new(Inner { writer, readers, feed, threads })))
+        let identity = Identity::of(&place.path);
+        let writer = Writer::open(&place, identity.clone())?;
+        let reader = || Reader::open(&place, identity.clone());
+        let feed = vec![reader()?];
+        let readers = (0..readers).map(|_| reader()).collect::<Result<Vec<_>, _>>()?;
+        let inner = if in_place {
+            Inner {
+                writes: Writes::InPlace(Turns::new(writer)),
+                readers: Readers::InPlace(Pool::of(readers)),
+                feed: Readers::InPlace(Pool::of(feed)),
+                place,
+                _threads: Threads::default(),
+            }
+        } else {
+            let mut threads = Threads::default();
+            Inner {
+                writes: Writes::Thread(threads.write(writer)?),
+                readers: Readers::Threads(threads.read(readers)?),
+                feed: Readers::Threads(threads.read(feed)?),
+                place,
+                _threads: threads,
+            }
+        };
+        Ok(Self(Arc::new(inner)))
     }
 }
 
 impl KeyStore for SqliteStore {
     async fn get(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {
-        ask(&self.0.readers, move |reading| reading.record(id)).await
+        self.0.readers.ask(move |reading| reading.record(id)).await
     }
 
     async fn commit(&self, change: Change) -> Result<(), StoreError> {
         let commit = Commit::new(&change)?;
-        order(&self.0.writer, |reply| Write::Commit(commit, reply)).await
+        self.0.writes.order(|reply| Write::Commit(commit, reply)).await
     }
 
     async fn list(&self, query: &KeyQuery) -> Result<Vec<KeyRecord>, StoreError> {
         let query = query.clone();
-        ask(&self.0.readers, move |reading| reading.list(&query)).await
+        self.0.readers.ask(move |reading| reading.list(&query)).await
     }
 
     async fn log(&self, query: &LogQuery) -> Result<Vec<(u64, Event)>, StoreError> {
         let query = query.clone();
-        ask(&self.0.readers, move |reading| reading.log(&query)).await
+        self.0.readers.ask(move |reading| reading.log(&query)).await
     }
 }
 
 impl UsageStore for SqliteStore {
     async fn add(&self, batch: &[UsageDelta]) -> Result<(), StoreError> {
         let batch = batch.to_vec();
-        order(&self.0.writer, |reply| Write::Usage(batch, reply)).await
+        self.0.writes.order(|reply| Write::Usage(batch, reply)).await
     }
 
     async fn usage(&self, keys: &[KeyId]) -> Result<HashMap<KeyId, Usage>, StoreError> {
         let keys = keys.to_vec();
-        ask(&self.0.readers, move |reading| reading.usage(&keys)).await
+        self.0.readers.ask(move |reading| reading.usage(&keys)).await
     }
 }
 
@@ -213,19 +242,17 @@ impl UsageStore for SqliteStore {
 impl ChangeFeed for SqliteStore {
     async fn changes(&self, query: &LogQuery) -> Result<Changes, StoreError> {
         let query = query.clone();
-        ask(&self.0.feed, move |reading| reading.changes(&query)).await
+        self.0.feed.ask(move |reading| reading.changes(&query)).await
     }
 
     async fn set_max_staleness(&self, bound: Duration) -> Result<(), StoreError> {
         let micros = u64::try_from(bound.as_micros()).unwrap_or(u64::MAX);
-        order(&self.0.writer, |reply| Write::MaxStaleness(micros, reply)).await
+        self.0.writes.order(|reply| Write::MaxStaleness(micros, reply)).await
     }
 }
 
 impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteStore")
-            .field("path", &self.0.threads.place().path)
-            .finish_non_exhaustive()
+        f.debug_struct("SqliteStore").field("path", &self.0.place.path).finish_non_exhaustive()
     }
 }

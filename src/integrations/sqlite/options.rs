@@ -23,12 +23,13 @@ pub struct SqliteOptions {
     busy_timeout: Duration,
     readers: usize,
     max_size: Option<u64>,
+    in_place: bool,
 }
 
 impl SqliteOptions {
-    /// 5 seconds of waiting, 4 readers, no limit of size.
+    /// 5 seconds of waiting, 4 readers, no limit of size, threads of its own.
     pub const fn new() -> Self {
-        Self { busy_timeout: Duration::from_secs(5), readers: 4, max_size: None }
+        Self { busy_timeout: Duration::from_secs(5), readers: 4, max_size: None, in_place: false }
     }
 
     /// How long a call waits for another process that is writing, before it fails as
@@ -57,6 +58,37 @@ impl SqliteOptions {
         Self { max_size: Some(bytes), ..self }
     }
 
+    /// Does the work on the thread that polls for it, without threads of the store's own: no
+    /// call waits for one thread to wake another, which on a fast disk is a third of a
+    /// commit and most of a read.
+    ///
+    /// It is for programs that wait on their own threads: a command, a server with a thread
+    /// for each request, `spawn_blocking`. What several threads commit at the same time still
+    /// shares a transaction. A call of which the first poll has returned is done; one that
+    /// was dropped before has not happened.
+    ///
+    /// Each first poll blocks: for microseconds if it reads, until the disk has synced if it
+    /// commits, and up to [`busy_timeout`](Self::busy_timeout) while another process
+    /// writes. Don't poll such calls on the threads of an executor, which can run nothing
+    /// else meanwhile; of several calls in one task each waits for a sync of its own.
+    ///
+    /// ```
+    /// # let folder = std::env::temp_dir().join(format!("keyward-place-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// use keyward::{KeyQuery, KeyStore, SqliteOptions};
+    ///
+    /// let store = SqliteOptions::new().in_place().open(folder.join("keys.db"))?;
+    /// let keys = pollster::block_on(store.list(&KeyQuery::new()))?;
+    /// # assert!(keys.is_empty());
+    /// # drop(store);
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub const fn in_place(self) -> Self {
+        Self { in_place: true, ..self }
+    }
+
     /// Opens the file, or makes it: see [`SqliteStore::open`].
     ///
     /// # Errors
@@ -64,7 +96,7 @@ impl SqliteOptions {
     /// As [`SqliteStore::open`].
     pub fn open(self, path: impl AsRef<Path>) -> Result<SqliteStore, StoreError> {
         let place = Place::new(path.as_ref(), self.busy_timeout, self.max_size)?;
-        SqliteStore::at(place, self.readers)
+        SqliteStore::at(place, self.readers, self.in_place)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Row, Statement, ToSql, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params_from_iter};
 
 use super::failure::failed;
 use super::stamp::{instant, integer, natural, stamp};
@@ -17,49 +17,46 @@ use crate::token::KeyId;
 /// The row of `settings` that holds the bound, in microseconds.
 pub(super) const MAX_STALENESS: &str = "max_staleness_micros";
 
-/// The statements of reads, prepared once.
-pub(super) struct Reading<'c> {
-    connection: &'c Connection,
-    record: Statement<'c>,
-    created_at: Statement<'c>,
-    log: [Statement<'c>; 4],
-    setting: Statement<'c>,
-    used: Used<'c>,
-}
+const RECORD: &str = "SELECT version, document FROM keys WHERE id = ?1";
+const CREATED_AT: &str = "SELECT created_at FROM keys WHERE id = ?1";
+const SETTING: &str = "SELECT value FROM settings WHERE name = ?1";
+
+const LOG_FROM: &str =
+    "SELECT position, event FROM log WHERE position >= ?1 ORDER BY position ASC LIMIT ?2";
+const LOG_BEFORE: &str =
+    "SELECT position, event FROM log WHERE position < ?1 ORDER BY position DESC LIMIT ?2";
+const LOG_OF_KEY_FROM: &str = "SELECT position, event FROM log WHERE position >= ?1 AND key = ?3
+    ORDER BY position ASC LIMIT ?2";
+const LOG_OF_KEY_BEFORE: &str = "SELECT position, event FROM log WHERE position < ?1 AND key = ?3
+    ORDER BY position DESC LIMIT ?2";
+
+/// Reads by one connection, which keeps their statements prepared.
+#[derive(Clone, Copy)]
+pub(super) struct Reading<'c>(&'c Connection);
 
 impl<'c> Reading<'c> {
-    pub(super) fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
-        let log = |condition, order| {
-            connection.prepare(&format!(
-                "SELECT position, event FROM log WHERE position {condition}
-                    ORDER BY position {order} LIMIT ?2"
-            ))
-        };
-        Ok(Self {
-            connection,
-            record: connection.prepare("SELECT version, document FROM keys WHERE id = ?1")?,
-            created_at: connection.prepare("SELECT created_at FROM keys WHERE id = ?1")?,
-            log: [
-                log(">= ?1", "ASC")?,
-                log("< ?1", "DESC")?,
-                log(">= ?1 AND key = ?3", "ASC")?,
-                log("< ?1 AND key = ?3", "DESC")?,
-            ],
-            setting: connection.prepare("SELECT value FROM settings WHERE name = ?1")?,
-            used: Used::prepare(connection)?,
-        })
+    pub(super) fn on(connection: &'c Connection) -> Self {
+        Self(connection)
     }
 
-    pub(super) fn record(&mut self, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {
+    /// Fails where the tables are not as this release makes them.
+    pub(super) fn prepare(self) -> rusqlite::Result<()> {
+        let logs = [LOG_FROM, LOG_BEFORE, LOG_OF_KEY_FROM, LOG_OF_KEY_BEFORE];
+        for sql in [RECORD, CREATED_AT, SETTING].into_iter().chain(logs) {
+            self.0.prepare_cached(sql)?;
+        }
+        Used::prepare(self.0).map(drop)
+    }
+
+    pub(super) fn record(self, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {
         let text = id.to_string();
-        let found = self
-            .record
-            .query_row([&text], |row| record(row, id, 0, 1))
-            .optional()
-            .map_err(failed)?;
+        let mut statement = self.0.prepare_cached(RECORD).map_err(failed)?;
+        let found = statement.query_row([&text], |row| record(row, id, 0, 1));
+        let found = found.optional().map_err(failed)?;
         match found {
             Some(found) if !found.is_readable() => {
-                let column = self.created_at.query_row([&text], |row| row.get(0)).optional();
+                let mut statement = self.0.prepare_cached(CREATED_AT).map_err(failed)?;
+                let column = statement.query_row([&text], |row| row.get(0)).optional();
                 Ok(Some(dated(found, column.map_err(failed)?)))
             }
             found => Ok(found),
@@ -68,10 +65,10 @@ impl<'c> Reading<'c> {
 
     /// The columns find the rows, and the record decides: where they don't agree, the
     /// document is one that no release writes.
-    pub(super) fn list(&mut self, query: &KeyQuery) -> Result<Vec<KeyRecord>, StoreError> {
+    pub(super) fn list(self, query: &KeyQuery) -> Result<Vec<KeyRecord>, StoreError> {
         let (sql, values) = select(query);
         let mut found = Vec::new();
-        let mut statement = self.connection.prepare(&sql).map_err(failed)?;
+        let mut statement = self.0.prepare(&sql).map_err(failed)?;
         let mut rows = statement.query(params_from_iter(values)).map_err(failed)?;
         while found.len() < query.limit
             && let Some(row) = rows.next().map_err(failed)?
@@ -85,15 +82,15 @@ impl<'c> Reading<'c> {
         Ok(found)
     }
 
-    pub(super) fn log(&mut self, query: &LogQuery) -> Result<Vec<(u64, Event)>, StoreError> {
+    pub(super) fn log(self, query: &LogQuery) -> Result<Vec<(u64, Event)>, StoreError> {
         let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
-        let [from, before, key_from, key_before] = &mut self.log;
-        let (statement, position) = match (query.order, query.key) {
-            (LogOrder::From(first), None) => (from, first),
-            (LogOrder::Before(end), None) => (before, end),
-            (LogOrder::From(first), Some(_)) => (key_from, first),
-            (LogOrder::Before(end), Some(_)) => (key_before, end),
+        let (sql, position) = match (query.order, query.key) {
+            (LogOrder::From(first), None) => (LOG_FROM, first),
+            (LogOrder::Before(end), None) => (LOG_BEFORE, end),
+            (LogOrder::From(first), Some(_)) => (LOG_OF_KEY_FROM, first),
+            (LogOrder::Before(end), Some(_)) => (LOG_OF_KEY_BEFORE, end),
         };
+        let mut statement = self.0.prepare_cached(sql).map_err(failed)?;
         let position = integer(position);
         let rows = match query.key {
             Some(key) => statement.query((position, limit, key.to_string())),
@@ -108,14 +105,18 @@ impl<'c> Reading<'c> {
         Ok(entries)
     }
 
-    pub(super) fn usage(&mut self, keys: &[KeyId]) -> Result<HashMap<KeyId, Usage>, StoreError> {
-        self.at_one_instant(|reading| reading.used.all(keys).map_err(failed))
+    pub(super) fn usage(self, keys: &[KeyId]) -> Result<HashMap<KeyId, Usage>, StoreError> {
+        self.at_one_instant(|reading| {
+            let mut used = Used::prepare(reading.0).map_err(failed)?;
+            used.all(keys).map_err(failed)
+        })
     }
 
-    pub(super) fn changes(&mut self, query: &LogQuery) -> Result<Changes, StoreError> {
+    pub(super) fn changes(self, query: &LogQuery) -> Result<Changes, StoreError> {
         self.at_one_instant(|reading| {
             let entries = reading.log(query)?;
-            let bound = reading.setting.query_row([MAX_STALENESS], |row| row.get(0)).optional();
+            let mut statement = reading.0.prepare_cached(SETTING).map_err(failed)?;
+            let bound = statement.query_row([MAX_STALENESS], |row| row.get(0)).optional();
             let bound = bound.map_err(failed)?.map(|micros| Duration::from_micros(natural(micros)));
             Ok(Changes { entries, max_staleness: bound.unwrap_or(DEFAULT_MAX_STALENESS) })
         })
@@ -123,10 +124,10 @@ impl<'c> Reading<'c> {
 
     /// Runs several statements that must see the same commits.
     fn at_one_instant<T>(
-        &mut self,
-        read: impl FnOnce(&mut Self) -> Result<T, StoreError>,
+        self,
+        read: impl FnOnce(Self) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let transaction = self.connection.unchecked_transaction().map_err(failed)?;
+        let transaction = self.0.unchecked_transaction().map_err(failed)?;
         let found = read(self);
         transaction.rollback().map_err(failed)?;
         found

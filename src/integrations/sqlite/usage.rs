@@ -2,27 +2,27 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, OptionalExtension, Statement, Transaction, TransactionBehavior};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use super::stamp::{instant, integer, natural, stamp};
 use crate::record::{SlotUsage, Usage, UsageDelta};
 use crate::timestamp::Timestamp;
 use crate::token::KeyId;
 
-/// The statements that add, prepared once. `min` stops a sum at the last integer, where
-/// `+` would make a floating number of it.
+/// The statements that add, which the connection keeps prepared. `min` stops a sum at the
+/// last integer, where `+` would make a floating number of it.
 pub(super) struct Adding<'c> {
     connection: &'c Connection,
-    add: Statement<'c>,
-    add_hour: Statement<'c>,
-    forget_hours: Statement<'c>,
+    add: CachedStatement<'c>,
+    add_hour: CachedStatement<'c>,
+    forget_hours: CachedStatement<'c>,
 }
 
 impl<'c> Adding<'c> {
     pub(super) fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
         Ok(Self {
             connection,
-            add: connection.prepare(
+            add: connection.prepare_cached(
                 "INSERT INTO usage VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
                 ON CONFLICT (key) DO UPDATE SET
                     uses = min(uses + excluded.uses, 9223372036854775807),
@@ -38,12 +38,12 @@ impl<'c> Adding<'c> {
                     second_used_at = nullif(max(
                         coalesce(second_used_at, ''), coalesce(excluded.second_used_at, '')), '')",
             )?,
-            add_hour: connection.prepare(
+            add_hour: connection.prepare_cached(
                 "INSERT INTO usage_hours VALUES (?1, ?2, ?3) ON CONFLICT (key, hour)
                 DO UPDATE SET uses = min(uses + excluded.uses, 9223372036854775807)",
             )?,
             forget_hours: connection
-                .prepare("DELETE FROM usage_hours WHERE key = ?1 AND hour <= ?2")?,
+                .prepare_cached("DELETE FROM usage_hours WHERE key = ?1 AND hour <= ?2")?,
         })
     }
 
@@ -88,21 +88,22 @@ impl<'c> Adding<'c> {
     }
 }
 
-/// The statements that read it, prepared once.
+/// The statements that read it, likewise.
 pub(super) struct Used<'c> {
-    sums: Statement<'c>,
-    hours: Statement<'c>,
+    sums: CachedStatement<'c>,
+    hours: CachedStatement<'c>,
 }
 
 impl<'c> Used<'c> {
     pub(super) fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
         Ok(Self {
-            sums: connection.prepare(
+            sums: connection.prepare_cached(
                 "SELECT uses, last_used_at, last_address, first_uses, first_used_at, second_uses,
                     second_used_at FROM usage WHERE key = ?1",
             )?,
-            hours: connection
-                .prepare("SELECT hour, uses FROM usage_hours WHERE key = ?1 ORDER BY hour")?,
+            hours: connection.prepare_cached(
+                "SELECT hour, uses FROM usage_hours WHERE key = ?1 ORDER BY hour",
+            )?,
         })
     }
 
