@@ -46,8 +46,20 @@ fn main() {
         println!("{name:<44} {number:>12.0}");
     }
     println!();
-    report.bar("sqlite_issue_over_bare", ">= 0.9", |ratio| ratio >= 0.9);
-    report.bar("sqlite_issue_by_8_over_bare", ">= 0.9", |ratio| ratio >= 0.9);
+    println!(
+        "sqlite_…_over_bare: durable issues per second beside a bare insert loop, which blocks its \
+         thread;\nin_place: by `SqliteOptions::in_place`, which blocks its thread too; else by \
+         default, which\nkeeps it free for two wakes of a thread in each commit; by_8: eight \
+         callers, each ratio still\nto the one loop"
+    );
+    for name in [
+        "sqlite_issue_over_bare",
+        "sqlite_issue_in_place_over_bare",
+        "sqlite_issue_by_8_over_bare",
+        "sqlite_issue_by_8_in_place_over_bare",
+    ] {
+        report.bar(name, ">= 0.9", |ratio| ratio >= 0.9);
+    }
     report.bar("pg_verify_over_pgbench", ">= 0.9", |ratio| ratio >= 0.9);
     report.bar("cached_over_memory", "<= 1.2", |ratio| ratio <= 1.2);
     report.table("memory_verify", "memory");

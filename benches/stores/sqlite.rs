@@ -1,47 +1,127 @@
-//! Durable issues beside a bare loop that writes the same rows to the same tables.
+//! Durable issues beside a bare loop that writes the same rows to the same tables, by one
+//! caller and by eight.
+//!
+//! The bare loop blocks its thread until the disk has synced. A store opened `in_place` does
+//! too, and is what the loop is like for like. The store as it is by default keeps the thread
+//! free, for which two threads wake one another in each commit.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::thread;
 
-use keyward::SqliteStore;
+use keyward::{KeyService, SqliteOptions, SqliteStore};
+use pollster::block_on;
 use rusqlite::{Connection, params};
 
+use crate::measure::{Case, interleaved};
 use crate::report::Report;
-use crate::{issue, median, rate, service, tokens, verify};
+use crate::{all, issue, service, tokens, verify};
 
-/// Issues of one round.
-const BATCH: usize = 500;
+/// Issues of one batch, and verifies for each of them.
+const BATCH: usize = 20;
+const VERIFIES: usize = 25;
+/// Batches of each case in a round.
+const BATCHES: usize = 20;
+const CALLERS: usize = 8;
+const CASES: [&str; 7] = [
+    "bare_insert",
+    "issue",
+    "issue_in_place",
+    "issue_by_8",
+    "issue_by_8_in_place",
+    "verify",
+    "verify_in_place",
+];
 
 pub(crate) async fn run(report: &mut Report, rounds: usize, keys: usize) {
     let folder = std::env::temp_dir().join(format!("keyward-stores-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    let ours = service(SqliteStore::open(folder.join("ours.db")).unwrap());
-    let all = tokens(&ours, keys).await;
+    let [first, second, bare] = ["default.db", "in_place.db", "bare.db"].map(|f| folder.join(f));
+    let by_default = service(SqliteStore::open(&first).unwrap());
+    let all = tokens(&by_default, keys).await;
     let size = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
-    let bytes: i64 = open(&folder.join("ours.db")).query_row(size, [], |row| row.get(0)).unwrap();
+    let bytes: i64 = open(&first).query_row(size, [], |row| row.get(0)).unwrap();
     report.number("sqlite_bytes_per_key", bytes as f64 / keys as f64);
-    // The same file, so that both write to tables of one size.
-    open(&folder.join("ours.db"))
-        .execute("VACUUM INTO ?", [path(&folder.join("bare.db"))])
-        .unwrap();
-    let mut bare = Bare::new(&folder, rounds);
-    let (mut issued, mut issued_by_8, mut inserted, mut verified) =
-        (vec![], vec![], vec![], vec![]);
-    for _ in 0..rounds {
-        inserted.push(bare.round());
-        issued.push(rate(BATCH, 1, |number| issue(&ours, number)).await);
-        issued_by_8.push(rate(BATCH * 4, 8, |number| issue(&ours, number)).await);
-        verified.push(rate(5_000, 1, |number| verify(&ours, &all[number * 7 % keys])).await);
+    // The same file, so that all write to tables of one size.
+    for copy in [&second, &bare] {
+        open(&first).execute("VACUUM INTO ?", [path(copy)]).unwrap();
     }
-    let [issued, issued_by_8, inserted] = [issued, issued_by_8, inserted].map(median);
-    report.number("sqlite_issue_per_second", issued);
-    report.number("sqlite_issue_by_8_per_second", issued_by_8);
-    report.number("sqlite_bare_insert_per_second", inserted);
-    report.number("sqlite_verify_per_second", median(verified));
-    report.number("sqlite_issue_over_bare", issued / inserted);
-    report.number("sqlite_issue_by_8_over_bare", issued_by_8 / inserted);
-    drop(ours);
+    let in_place = service(SqliteOptions::new().in_place().open(&second).unwrap());
+    let batches = rounds * BATCHES;
+    // Each batch is run twice, and timed once.
+    let mut bare = Bare::new(&folder, batches * BATCH * 2, keys);
+    let mut cases = vec![Case::new("sqlite_bare_insert", BATCH, move |count| bare.insert(count))];
+    for (kind, service) in [("", &by_default), ("_in_place", &in_place)] {
+        let name = |what: &str| -> &'static str { format!("sqlite_{what}{kind}").leak() };
+        let mut next = 0;
+        let one = move |count| {
+            next += count;
+            for number in next - count..next {
+                block_on(issue(service, owned(number, keys)));
+            }
+        };
+        cases.push(Case::new(name("issue"), BATCH, one));
+        let mut next = 0;
+        let by_8 = move |count| {
+            next += count;
+            let numbers = (next - count..next).map(|number| owned(number, keys)).collect();
+            if kind.is_empty() {
+                block_on(at_once(service, numbers));
+            } else {
+                by_threads(service, &numbers);
+            }
+        };
+        cases.push(Case::new(name("issue_by_8"), BATCH * CALLERS, by_8));
+        let (all, mut next) = (&all, 0);
+        let verifies = move |count| {
+            for _ in 0..count {
+                next += 7;
+                block_on(verify(service, &all[next % keys]));
+            }
+        };
+        cases.push(Case::new(name("verify"), BATCH * VERIFIES, verifies));
+    }
+    report.times(interleaved(batches, cases));
+    for case in ["issue", "issue_in_place", "issue_by_8", "issue_by_8_in_place"] {
+        let ratio = report.p10("sqlite_bare_insert") / report.p10(&format!("sqlite_{case}"));
+        report.number(&format!("sqlite_{case}_over_bare"), ratio);
+    }
+    for case in CASES {
+        let median = format!("sqlite_{case}_median_ns");
+        let (_, median) = report.numbers.iter().find(|(name, _)| *name == median).unwrap();
+        report.number(&format!("sqlite_{case}_per_second"), 1e9 / median);
+    }
+    drop((by_default, in_place));
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// The number of a key whose owner is any of those in the store: of so many owners, each has
+/// a place of its own in an index.
+fn owned(number: usize, keys: usize) -> usize {
+    number * 7_919 % keys
+}
+
+/// By so many callers of one thread, which all wait together.
+async fn at_once(service: &KeyService, numbers: Vec<usize>) {
+    let numbers = &numbers;
+    let caller = |caller| async move {
+        for number in numbers.iter().skip(caller).step_by(CALLERS) {
+            issue(service, *number).await;
+        }
+    };
+    all((0..CALLERS).map(caller).collect()).await;
+}
+
+/// By so many callers, each on a thread of its own, as is meant where commits are in place.
+fn by_threads(service: &KeyService, numbers: &[usize]) {
+    thread::scope(|scope| {
+        for caller in 0..CALLERS {
+            scope.spawn(move || {
+                for number in numbers.iter().skip(caller).step_by(CALLERS) {
+                    block_on(issue(service, *number));
+                }
+            });
+        }
+    });
 }
 
 /// Further than the log of the copy reaches.
@@ -59,45 +139,40 @@ struct Bare {
 }
 
 impl Bare {
-    fn new(folder: &Path, rounds: usize) -> Self {
-        let rows = rows(&folder.join("rows.db"), rounds * BATCH);
+    fn new(folder: &Path, count: usize, keys: usize) -> Self {
+        let rows = rows(&folder.join("rows.db"), count, keys);
         Self { connection: open(&folder.join("bare.db")), rows, next: 0 }
     }
 
-    fn round(&mut self) -> f64 {
-        let prepare = |sql| self.connection.prepare(sql).unwrap();
+    fn insert(&mut self, count: usize) {
+        let prepare = |sql| self.connection.prepare_cached(sql).unwrap();
         let mut begin = prepare("BEGIN IMMEDIATE");
         let mut key = prepare("INSERT INTO keys (id, version, document) VALUES (?, ?, ?)");
         let mut log = prepare("INSERT INTO log (position, event) VALUES (?, ?)");
         let mut commit = prepare("COMMIT");
-        let start = Instant::now();
-        for (id, version, document, position, event) in &self.rows[self.next..][..BATCH] {
+        for (id, version, document, position, event) in &self.rows[self.next..][..count] {
             begin.execute([]).unwrap();
             key.execute(params![id, version, document]).unwrap();
             log.execute(params![position + BEHIND, event]).unwrap();
             commit.execute([]).unwrap();
         }
-        let rate = BATCH as f64 / start.elapsed().as_secs_f64();
-        self.next += BATCH;
-        rate
+        self.next += count;
     }
 }
 
 fn open(path: &PathBuf) -> Connection {
     let connection = Connection::open(path).unwrap();
     let pragmas = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-                   PRAGMA wal_autocheckpoint = 4000;";
+                   PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -8000; \
+                   PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON";
     connection.execute_batch(pragmas).unwrap();
     connection
 }
 
 /// What the store writes for so many keys.
-fn rows(path: &PathBuf, count: usize) -> Vec<(String, i64, String, i64, String)> {
+fn rows(path: &PathBuf, count: usize, keys: usize) -> Vec<(String, i64, String, i64, String)> {
     let filled = service(SqliteStore::open(path).unwrap());
-    pollster::block_on(tokens(&filled, 0));
-    for number in 0..count {
-        pollster::block_on(issue(&filled, number));
-    }
+    block_on(at_once(&filled, (0..count).map(|number| owned(number, keys)).collect()));
     drop(filled);
     let connection = open(path);
     let sql = "SELECT keys.id, version, document, position, event FROM log \
