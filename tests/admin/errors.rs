@@ -28,7 +28,7 @@ fn whoever_has_no_valid_key_is_answered_as_on_every_other_route() {
     let world = World::new();
     let missing = world.anyone().get(KEYS);
     refused(&missing, 401, "MISSING_API_KEY");
-    assert_eq!(missing.header("www-authenticate"), Some("Bearer"));
+    assert_eq!(missing.header("www-authenticate"), Some("Bearer realm=\"api\""));
 
     let (_, sandbox) = world.give(NewKey::named("x").owner("o").environment(Environment::SANDBOX));
     let unknown = sandbox.replace("ak_test", "ak_live");
@@ -36,7 +36,7 @@ fn whoever_has_no_valid_key_is_answered_as_on_every_other_route() {
         let invalid = world.client(token).get(KEYS);
         refused(&invalid, 401, "INVALID_API_KEY");
         let challenge = invalid.header("www-authenticate");
-        assert_eq!(challenge, Some("Bearer error=\"invalid_token\""), "{token}");
+        assert_eq!(challenge, Some("Bearer realm=\"api\", error=\"invalid_token\""), "{token}");
     }
     let token = world.token("org_1", &["api.key.view"]);
     world.anyone().with("X-API-Key", &token).get(KEYS).expect(200);

@@ -1,8 +1,6 @@
 use axum::body::{Body, Bytes};
-use axum::http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
-};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -11,18 +9,20 @@ use zeroize::Zeroizing;
 use super::authorizer::Unauthorized;
 use super::input::LONGEST_BODY;
 use crate::error::{FieldError, StoreError, StoreErrorKind};
+use crate::gate::Answer;
+use crate::integrations::tower;
 use crate::service::ManageError;
 use crate::verify::ErrorBody;
 
 /// What is answered if all went well.
-pub(super) struct Answer {
+pub(super) struct Reply {
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
 }
 
-impl Answer {
-    pub(super) fn ok(content: &impl Serialize) -> Result<Self, Refusal> {
+impl Reply {
+    pub(super) fn ok(content: &impl Serialize) -> Result<Self, Refused> {
         let status = StatusCode::OK;
         Ok(Self { status, headers: HeaderMap::new(), body: to_json(content)? })
     }
@@ -38,10 +38,14 @@ impl Answer {
     }
 
     pub(super) fn into_response(self) -> Response {
-        respond(self.status, self.headers, self.body)
+        let mut response = Response::new(Body::from(self.body));
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        guard(response.headers_mut());
+        response
     }
 
-    fn with_text(mut self, name: axum::http::HeaderName, text: &str) -> Self {
+    fn with_text(mut self, name: HeaderName, text: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(text) {
             self.headers.insert(name, value);
         }
@@ -51,22 +55,18 @@ impl Answer {
 
 /// What is answered if not.
 #[derive(Debug)]
-pub(super) struct Refusal(Box<Unauthorized>);
+pub(super) struct Refused(Box<Answer>);
 
-impl Refusal {
+impl Refused {
     pub(super) fn into_response(self) -> Response {
-        let Unauthorized { status, headers, body } = *self.0;
-        respond(status, headers, body.to_json().into())
+        let (mut parts, body) = tower::response(*self.0).into_parts();
+        guard(&mut parts.headers);
+        Response::from_parts(parts, body)
     }
 
     #[cfg(test)]
-    pub(super) fn status(&self) -> StatusCode {
-        self.0.status
-    }
-
-    #[cfg(test)]
-    pub(super) fn body(&self) -> &ErrorBody {
-        &self.0.body
+    pub(super) fn answer(&self) -> &Answer {
+        &self.0
     }
 
     pub(super) fn body_too_large() -> Self {
@@ -108,50 +108,43 @@ impl Refusal {
 
     pub(super) fn wrong_method(allowed: &str) -> Self {
         let message = "This route has other methods: see `Allow`";
-        let mut refusal =
+        let Self(answer) =
             Self::new(405, ErrorBody::new("METHOD_NOT_ALLOWED", message, Value::Null));
-        if let Ok(allowed) = HeaderValue::from_str(allowed) {
-            refusal.0.headers.insert(ALLOW, allowed);
-        }
-        refusal
+        Self(Box::new(answer.header("allow", allowed)))
     }
 
     fn new(status: u16, body: ErrorBody) -> Self {
-        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
-        let mut headers = HeaderMap::new();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        Self(Box::new(Unauthorized { status, headers, body }))
+        let answer = Answer::new(status, body.to_json());
+        Self(Box::new(if status == 503 { answer.header("retry-after", "1") } else { answer }))
     }
 }
 
-impl From<ManageError> for Refusal {
+impl From<ManageError> for Refused {
     fn from(error: ManageError) -> Self {
         Self::new(error.status(), error.body())
     }
 }
 
-impl From<FieldError> for Refusal {
+impl From<FieldError> for Refused {
     fn from(error: FieldError) -> Self {
         ManageError::from(error).into()
     }
 }
 
-impl From<Vec<FieldError>> for Refusal {
+impl From<Vec<FieldError>> for Refused {
     fn from(errors: Vec<FieldError>) -> Self {
         ManageError::from(errors).into()
     }
 }
 
-impl From<Unauthorized> for Refusal {
-    fn from(refused: Unauthorized) -> Self {
-        Self(Box::new(refused))
+impl From<Unauthorized> for Refused {
+    fn from(Unauthorized(answer): Unauthorized) -> Self {
+        Self(Box::new(answer))
     }
 }
 
 /// The bytes are wiped once they are sent, since they may hold a secret.
-fn to_json(content: &impl Serialize) -> Result<Bytes, Refusal> {
+fn to_json(content: &impl Serialize) -> Result<Bytes, Refused> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
     match serde_json::to_writer(&mut *bytes, content) {
         Ok(()) => Ok(Bytes::from_owner(bytes)),
@@ -164,12 +157,8 @@ fn to_json(content: &impl Serialize) -> Result<Bytes, Refusal> {
     }
 }
 
-fn respond(status: StatusCode, mut headers: HeaderMap, body: Bytes) -> Response {
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+fn guard(headers: &mut HeaderMap) {
+    headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response
 }

@@ -1,11 +1,10 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::Value;
 
+use crate::gate::Answer;
 use crate::policy::Actor;
 use crate::verify::ErrorBody;
 
@@ -83,55 +82,52 @@ pub enum Credentials {
 
 /// The answer for somebody whom an [`Authorizer`] doesn't let in.
 ///
+/// Any other answer than these can be made [from](Unauthorized::from) an [`Answer`].
+///
 /// ```
+/// use keyward::Answer;
 /// use keyward::admin::Unauthorized;
 ///
 /// let refused = Unauthorized::unauthenticated().challenge("Bearer realm=\"portal\"");
-/// # let _ = refused;
+/// let elsewhere = Unauthorized::from(Answer::new(303, "").header("location", "/sign-in"));
+/// # let _ = (refused, elsewhere);
 /// ```
 #[derive(Clone, Debug)]
-pub struct Unauthorized {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: ErrorBody,
-}
+pub struct Unauthorized(pub(super) Answer);
 
 impl Unauthorized {
     /// 401 `UNAUTHORIZED`: nobody is signed in.
     pub fn unauthenticated() -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "Sign in to manage API keys")
+        Self::new(401, "UNAUTHORIZED", "Sign in to manage API keys")
     }
 
     /// 403 `FORBIDDEN`: whoever is signed in has no business here.
     pub fn forbidden() -> Self {
-        Self::new(StatusCode::FORBIDDEN, "FORBIDDEN", "This account may not manage API keys")
+        Self::new(403, "FORBIDDEN", "This account may not manage API keys")
     }
 
     /// 503 `UNAVAILABLE`, to be tried again after a second: it can't be told who asks.
     pub fn unavailable() -> Self {
-        let message = "Who is asking can't be verified at the moment";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message)
-            .with(RETRY_AFTER, HeaderValue::from_static("1"))
+        let Self(answer) =
+            Self::new(503, "UNAVAILABLE", "Who is asking can't be told at the moment");
+        Self(answer.header("retry-after", "1"))
     }
 
     /// The same with a `WWW-Authenticate` header, which RFC 9110 wants in a 401: how to
-    /// authenticate. A text that can't stand in a header is left out.
+    /// authenticate.
     #[must_use]
-    pub fn challenge(self, challenge: &str) -> Self {
-        match HeaderValue::from_str(challenge) {
-            Ok(challenge) => self.with(WWW_AUTHENTICATE, challenge),
-            Err(_) => self,
-        }
+    pub fn challenge(self, challenge: impl Into<String>) -> Self {
+        Self(self.0.header("www-authenticate", challenge))
     }
 
-    fn new(status: StatusCode, code: &'static str, message: &str) -> Self {
-        let body = ErrorBody::new(code, message, Value::Null);
-        Self { status, headers: HeaderMap::new(), body }
+    fn new(status: u16, code: &'static str, message: &str) -> Self {
+        Self(Answer::new(status, ErrorBody::new(code, message, Value::Null).to_json()))
     }
+}
 
-    pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
-        self
+impl From<Answer> for Unauthorized {
+    fn from(answer: Answer) -> Self {
+        Self(answer)
     }
 }
 

@@ -2,7 +2,7 @@ use axum::http::Method;
 use axum::http::header::{CONTENT_TYPE, HOST, ORIGIN};
 use axum::http::request::Parts;
 
-use super::answer::Refusal;
+use super::answer::Refused;
 use super::authorizer::Credentials;
 
 /// Refuses what changes something, or may, and was sent by another site's page.
@@ -10,15 +10,15 @@ use super::authorizer::Credentials;
 /// That is what `Sec-Fetch-Site` calls `cross-site` or `same-site`, or anything but
 /// `same-origin` and `none`; and, of a browser that doesn't send it, what has an `Origin`
 /// with another host than the one that was asked.
-pub(super) fn check_origin(parts: &Parts) -> Result<(), Refusal> {
-    if is_read(parts) || is_own_page(parts) { Ok(()) } else { Err(Refusal::cross_site()) }
+pub(super) fn check_origin(parts: &Parts) -> Result<(), Refused> {
+    if is_read(parts) || is_own_page(parts) { Ok(()) } else { Err(Refused::cross_site()) }
 }
 
 /// Refuses what changes something, or may, under a content type that a form can have.
 ///
 /// Without one, and with the one of `curl -d`, it is let through only if no browser can have
 /// sent the credentials by itself.
-pub(super) fn check_type(parts: &Parts, credentials: Credentials) -> Result<(), Refusal> {
+pub(super) fn check_type(parts: &Parts, credentials: Credentials) -> Result<(), Refused> {
     let is_explicit = credentials == Credentials::Explicit;
     let mut types = parts.headers.get_all(CONTENT_TYPE).iter();
     let fits = match (types.next(), types.next()) {
@@ -30,7 +30,7 @@ pub(super) fn check_type(parts: &Parts, credentials: Credentials) -> Result<(), 
         },
         (Some(_), Some(_)) => false,
     };
-    if fits || is_read(parts) { Ok(()) } else { Err(Refusal::not_json()) }
+    if fits || is_read(parts) { Ok(()) } else { Err(Refused::not_json()) }
 }
 
 fn is_read(parts: &Parts) -> bool {
@@ -77,7 +77,7 @@ mod tests {
         check_origin(&parts)
             .and_then(|()| check_type(&parts, credentials))
             .err()
-            .map(|refusal| refusal.status().as_u16())
+            .map(|refusal| refusal.answer().status())
     }
 
     const JSON: (&str, &str) = ("content-type", "application/json");

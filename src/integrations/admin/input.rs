@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::answer::Refusal;
+use super::answer::Refused;
 use super::tree::Tree;
 use crate::error::FieldError;
 
@@ -22,22 +22,22 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub(super) async fn read<T: DeserializeOwned>(
     headers: &HeaderMap,
     body: Body,
-) -> Result<T, Refusal> {
+) -> Result<T, Refused> {
     let declared =
         headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if declared.is_some_and(|length: u64| length > LONGEST_BODY as u64) {
-        return Err(Refusal::body_too_large());
+        return Err(Refused::body_too_large());
     }
     parse(&collect(body).await?)
 }
 
-async fn collect(mut body: Body) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+async fn collect(mut body: Body) -> Result<Zeroizing<Vec<u8>>, Refused> {
     let mut bytes = Zeroizing::new(Vec::new());
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
-        let Ok(frame) = frame else { return Err(Refusal::incomplete_body()) };
+        let Ok(frame) = frame else { return Err(Refused::incomplete_body()) };
         let Some(more) = frame.data_ref() else { continue };
         if bytes.len() + more.len() > LONGEST_BODY {
-            return Err(Refusal::body_too_large());
+            return Err(Refused::body_too_large());
         }
         bytes.extend_from_slice(more);
     }
@@ -50,12 +50,12 @@ async fn collect(mut body: Body) -> Result<Zeroizing<Vec<u8>>, Refusal> {
 ///
 /// What serde says of a field may repeat what was given, and people paste keys into the
 /// wrong field. Of its words only those stay that are our own.
-fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Refusal> {
+fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Refused> {
     if text.trim_ascii().is_empty() {
         return from(Map::new()).map_err(|rule| FieldError::unshown("body", rule).into());
     }
     let tree: Tree = serde_json::from_slice(text)
-        .map_err(|error| Refusal::malformed_json(error.line(), error.column()))?;
+        .map_err(|error| Refused::malformed_json(error.line(), error.column()))?;
     let fields = match tree.into_value() {
         Ok(Value::Object(fields)) => fields,
         Ok(_) => return Err(FieldError::unshown("body", "must be an object").into()),
@@ -114,15 +114,15 @@ fn rule(said: &str) -> String {
 }
 
 /// The caller's idempotency key.
-pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Refused> {
     one(headers, &IDEMPOTENCY_KEY, "must be visible ASCII characters, and sent once")
 }
 
 /// The revision that an edit is about; `None` if any will do.
-pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
+pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Refused> {
     let rule = "must be one revision in double quotes, as `ETag` tells it";
     let Some(tag) = one(headers, &IF_MATCH, rule)? else {
-        return Err(Refusal::precondition_required());
+        return Err(Refused::precondition_required());
     };
     let tag = tag.trim();
     if tag == "*" {
@@ -142,7 +142,7 @@ fn one<'h>(
     headers: &'h HeaderMap,
     name: &HeaderName,
     rule: &str,
-) -> Result<Option<&'h str>, Refusal> {
+) -> Result<Option<&'h str>, Refused> {
     let mut given = headers.get_all(name).iter();
     match (given.next().map(HeaderValue::to_str), given.next()) {
         (None, _) => Ok(None),

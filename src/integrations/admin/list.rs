@@ -1,7 +1,7 @@
 use axum::extract::Query;
 use axum::http::Uri;
 
-use super::answer::Refusal;
+use super::answer::Refused;
 use crate::error::FieldError;
 use crate::grant::Environment;
 use crate::policy::Actor;
@@ -27,7 +27,7 @@ pub(super) struct Listing {
 
 impl Listing {
     /// Reads a query string; every parameter that breaks a rule is reported.
-    pub(super) fn read(uri: &Uri) -> Result<Self, Refusal> {
+    pub(super) fn read(uri: &Uri) -> Result<Self, Refused> {
         let mut listing = Self { query: KeyQuery::new(), status: None, search: None };
         let mut parameters = Parameters::read(uri)?;
         let query = &mut listing.query;
@@ -130,7 +130,7 @@ pub(super) struct Trail {
 
 impl Trail {
     /// Reads a query string.
-    pub(super) fn read(uri: &Uri) -> Result<Self, Refusal> {
+    pub(super) fn read(uri: &Uri) -> Result<Self, Refused> {
         let mut trail = Self { after: None, limit: 100 };
         let mut parameters = Parameters::read(uri)?;
         parameters.take("limit", |limit| {
@@ -164,7 +164,7 @@ impl Trail {
 }
 
 /// Refuses a query string where there is nothing to ask.
-pub(super) fn no_parameters(uri: &Uri) -> Result<(), Refusal> {
+pub(super) fn no_parameters(uri: &Uri) -> Result<(), Refused> {
     Parameters::read(uri)?.finish()
 }
 
@@ -175,7 +175,7 @@ struct Parameters {
 }
 
 impl Parameters {
-    fn read(uri: &Uri) -> Result<Self, Refusal> {
+    fn read(uri: &Uri) -> Result<Self, Refused> {
         let Query(given) = Query::try_from_uri(uri)
             .map_err(|_| FieldError::unshown("query", "must be pairs of a name and a value"))?;
         Ok(Self { given, errors: Vec::new() })
@@ -194,7 +194,7 @@ impl Parameters {
         self.errors.extend(done.err().map(|error| error.at(name)));
     }
 
-    fn finish(mut self) -> Result<(), Refusal> {
+    fn finish(mut self) -> Result<(), Refused> {
         let unknown = |(name, _)| FieldError::unshown(name, "is no parameter of this route");
         self.errors.extend(self.given.into_iter().map(unknown));
         if self.errors.is_empty() { Ok(()) } else { Err(self.errors.into()) }

@@ -38,7 +38,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use axum::routing::any;
 
-use self::answer::{Answer, Refusal};
+use self::answer::{Refused, Reply};
 use self::authorizer::DynAuthorizer;
 pub use self::authorizer::{Authorizer, Credentials, Unauthorized};
 pub use self::key_authorizer::KeyAuthorizer;
@@ -81,16 +81,16 @@ impl Admin {
         }
     }
 
-    async fn answer(&self, request: Request) -> Result<Answer, Refusal> {
+    async fn answer(&self, request: Request) -> Result<Reply, Refused> {
         let (parts, body) = request.into_parts();
         let target = match routes::find(&parts.method, parts.uri.path()) {
             Ok(target) => target,
-            Err(Miss::Path) => return Err(Refusal::no_route()),
-            Err(Miss::Method { allowed }) => return Err(Refusal::wrong_method(&allowed)),
+            Err(Miss::Path) => return Err(Refused::no_route()),
+            Err(Miss::Method { allowed }) => return Err(Refused::wrong_method(&allowed)),
         };
         #[cfg(feature = "openapi")]
         if target == routes::Target::Keys(routes::Operation::Document) {
-            return Answer::ok(&openapi());
+            return Reply::ok(&openapi());
         }
         cross_site::check_origin(&parts)?;
         let actor = self.authorizer.authorize_dyn(&parts).await?;

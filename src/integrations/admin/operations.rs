@@ -1,7 +1,7 @@
 use axum::body::Body;
 use axum::http::request::Parts;
 
-use super::answer::{Answer, Refusal};
+use super::answer::{Refused, Reply};
 use super::input::{self, idempotency_key, if_match};
 use super::list::{Listing, Trail, no_parameters};
 use super::request::{Described, Nothing, Revocation, RotationBody};
@@ -20,7 +20,7 @@ pub(super) async fn serve(
     target: Target,
     parts: &Parts,
     body: Body,
-) -> Result<Answer, Refusal> {
+) -> Result<Reply, Refused> {
     let asked = Asked { service, actor, parts };
     match target {
         Target::Key(operation, id) => asked.of_key(operation, id, body).await,
@@ -36,24 +36,24 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    async fn of_all(&self, operation: Operation, body: Body) -> Result<Answer, Refusal> {
+    async fn of_all(&self, operation: Operation, body: Body) -> Result<Reply, Refused> {
         let Self { service, actor, parts } = *self;
         match operation {
             Operation::Issue => self.issue(body).await,
-            Operation::List => Answer::ok(&Listing::read(&parts.uri)?.page(service, actor).await?),
+            Operation::List => Reply::ok(&Listing::read(&parts.uri)?.page(service, actor).await?),
             Operation::Options => {
                 no_parameters(&parts.uri)?;
-                Answer::ok(&OptionsView::of(service, actor))
+                Reply::ok(&OptionsView::of(service, actor))
             }
             Operation::Reports => {
                 no_parameters(&parts.uri)?;
-                Answer::ok(&service.reports(actor, &ReportOptions::default()).await?)
+                Reply::ok(&service.reports(actor, &ReportOptions::default()).await?)
             }
-            _ => Err(Refusal::no_route()),
+            _ => Err(Refused::no_route()),
         }
     }
 
-    async fn of_key(&self, operation: Operation, id: KeyId, body: Body) -> Result<Answer, Refusal> {
+    async fn of_key(&self, operation: Operation, id: KeyId, body: Body) -> Result<Reply, Refused> {
         let Self { service, actor, parts } = *self;
         if !matches!(operation, Operation::Events) {
             no_parameters(&parts.uri)?;
@@ -61,13 +61,13 @@ impl Asked<'_> {
         match operation {
             Operation::Get => {
                 let key = service.get(actor, id).await?;
-                Ok(Answer::ok(&key)?.at_revision(key.revision))
+                Ok(Reply::ok(&key)?.at_revision(key.revision))
             }
             Operation::Events => {
                 let trail = Trail::read(&parts.uri)?;
-                Answer::ok(&trail.page(service.events(actor, id).await?))
+                Reply::ok(&trail.page(service.events(actor, id).await?))
             }
-            Operation::Usage => Answer::ok(&UsageView::from(service.usage(actor, id).await?)),
+            Operation::Usage => Reply::ok(&UsageView::from(service.usage(actor, id).await?)),
             Operation::Explain => self.explain(id, body).await,
             Operation::Update => {
                 let revision = if_match(&parts.headers)?;
@@ -95,7 +95,7 @@ impl Asked<'_> {
         operation: Operation,
         id: KeyId,
         body: Body,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<Reply, Refused> {
         let Self { service, actor, .. } = *self;
         let Nothing {} = self.read(body).await?;
         match operation {
@@ -103,11 +103,11 @@ impl Asked<'_> {
             Operation::Enable => changed(&service.enable(actor, id).await?),
             Operation::FinishRotation => changed(&service.finish_rotation(actor, id).await?),
             Operation::Regenerate => issued(service.regenerate(actor, id).await?),
-            _ => Err(Refusal::no_route()),
+            _ => Err(Refused::no_route()),
         }
     }
 
-    async fn issue(&self, body: Body) -> Result<Answer, Refusal> {
+    async fn issue(&self, body: Body) -> Result<Reply, Refused> {
         no_parameters(&self.parts.uri)?;
         let repeat = idempotency_key(&self.parts.headers)?;
         let new: NewKey = self.read(body).await?;
@@ -120,7 +120,7 @@ impl Asked<'_> {
         Ok(issued(key)?.created(&at))
     }
 
-    async fn explain(&self, id: KeyId, body: Body) -> Result<Answer, Refusal> {
+    async fn explain(&self, id: KeyId, body: Body) -> Result<Reply, Refused> {
         let Self { service, actor, .. } = *self;
         let asked = self.read::<Described>(body).await?.check()?;
         let environment = match asked.environment {
@@ -131,21 +131,21 @@ impl Asked<'_> {
         let (scopes, resources) = (asked.scopes(), asked.resources());
         let request = asked.request(environment, &scopes, &resources);
         let at = asked.at.unwrap_or_else(|| service.now());
-        Answer::ok(&service.explain(actor, id, &request, at).await?)
+        Reply::ok(&service.explain(actor, id, &request, at).await?)
     }
 
-    async fn read<T: serde::de::DeserializeOwned>(&self, body: Body) -> Result<T, Refusal> {
+    async fn read<T: serde::de::DeserializeOwned>(&self, body: Body) -> Result<T, Refused> {
         input::read(&self.parts.headers, body).await
     }
 }
 
-fn changed(changed: &Changed) -> Result<Answer, Refusal> {
-    Ok(Answer::ok(&AfterChange::from(changed))?.at_revision(changed.key.revision))
+fn changed(changed: &Changed) -> Result<Reply, Refused> {
+    Ok(Reply::ok(&AfterChange::from(changed))?.at_revision(changed.key.revision))
 }
 
-fn issued(issued: IssuedKey) -> Result<Answer, Refusal> {
+fn issued(issued: IssuedKey) -> Result<Reply, Refused> {
     let everywhere_by = issued.everywhere_by();
     let (key, secret) = issued.into_parts();
-    let answer = Answer::ok(&WithSecret::new(&key, &secret, everywhere_by))?;
+    let answer = Reply::ok(&WithSecret::new(&key, &secret, everywhere_by))?;
     Ok(answer.at_revision(key.revision))
 }

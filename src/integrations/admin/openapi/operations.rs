@@ -181,7 +181,7 @@ fn error(status: &str, description: &str) -> Response {
     let content = Content::new(Some(Ref::from_schema_name("Error")));
     let response = ResponseBuilder::new().description(description).content(JSON, content);
     match status {
-        "401" => response.header("WWW-Authenticate", header("How to authenticate")),
+        "400" | "401" | "403" => response.header("WWW-Authenticate", header("How to authenticate")),
         "429" | "503" => response.header("Retry-After", header("After how many seconds")),
         _ => response,
     }
