@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { button, h, replace, words } from "./dom.js";
-import { keepEntries, open, run } from "./dialog.js";
+import { keepEntries, noteBox, open, run } from "./dialog.js";
 import { keyForm } from "./keyform.js";
 import { callout, explainError } from "./say.js";
 import { showSecret } from "./secret.js";
@@ -10,7 +10,7 @@ import { showSecret } from "./secret.js";
 export function create(options, changed) {
   const form = keyForm(options);
   const untouched = JSON.stringify(form.value());
-  const note = h("div", { class: "note", "aria-live": "polite" });
+  const note = noteBox();
   const go = button("Create", { class: "primary", type: "submit" });
   // Kept while an attempt may have succeeded unseen; after a clear refusal there is a new one.
   let repeat = api.repeatKey();
@@ -18,9 +18,10 @@ export function create(options, changed) {
   const shown = open({
     title: "Create API key",
     wide: true,
-    content: [form.node, note],
+    content: form.node,
+    note,
     buttons: [button("Cancel", { on: { click: () => shown.close() } }), go],
-    guard: keepEntries(note, () => JSON.stringify(form.value()) !== untouched, () => shown.close()),
+    guard: keepEntries(note, () => !form.node.hidden && JSON.stringify(form.value()) !== untouched, () => shown.close()),
     submit: async () => {
       let answer;
       const worked = await run(note, go, "Creating the key…", async () => {
@@ -52,13 +53,14 @@ export function create(options, changed) {
     repeat = api.repeatKey();
     replace(go, "Create");
     form.refuse(`${error.message}.`.replace(/[.!?]\.$/, "."), error.fields);
-    return h("span", {});
+    return [];
   }
 
   /** The key is there, and its secret went with an answer that didn't arrive. */
   function lost(key) {
     changed();
     go.hidden = true;
+    form.node.hidden = true;
     const where = h("div", { class: "note", "aria-live": "polite" });
     const again = button("Regenerate its secret", { class: "primary" });
     again.addEventListener("click", async () => {

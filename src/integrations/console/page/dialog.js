@@ -6,9 +6,10 @@ import { callout, explainError } from "./say.js";
 
 /**
  * Opens a dialog. `close` may be kept from closing by `guard`, which answers whether it may.
+ * `note` is a place for what is said of the attempt: it stays in sight.
  * Answers `{ dialog, close, closed }`; `closed` is fulfilled when it is gone.
  */
-export function open({ title, content, buttons, wide = false, kind = "", guard = null, submit = null }) {
+export function open({ title, content, buttons, note = null, wide = false, kind = "", guard = null, submit = null }) {
   const id = unique("title");
   const before = document.activeElement;
   const focusKey = before?.dataset?.focus;
@@ -18,6 +19,7 @@ export function open({ title, content, buttons, wide = false, kind = "", guard =
   const frame = h("form", { class: "frame", novalidate: true },
     h("header", { class: "dialog-head" }, h("h2", { id }, title), dismiss),
     h("div", { class: "dialog-body" }, content),
+    note,
     h("footer", { class: "dialog-foot" }, buttons));
   const dialog = h("dialog", { class: `dialog ${wide ? "wide" : ""} ${kind}`, "aria-labelledby": id }, frame);
 
@@ -90,7 +92,8 @@ export async function run(where, pressed, progress, work, onError = null) {
     replace(where);
     return true;
   } catch (error) {
-    replace(where, onError?.(error) ?? callout("danger", h("p", {}, explainError(error))));
+    const shown = onError?.(error);
+    replace(where, shown === undefined || shown === null ? callout("danger", h("p", {}, explainError(error))) : shown);
     return false;
   } finally {
     clearTimeout(late);
@@ -110,13 +113,17 @@ export function keepEntries(note, isChanged, close) {
   };
 }
 
+/** Where a dialog says what becomes of an attempt. */
+export const noteBox = () => h("div", { class: "note dialog-note", "aria-live": "polite" });
+
 /** Asks before something is done. `work` does it; the dialog stays open if that fails. */
 export function confirm({ title, content, action, kind = "primary", progress, work, onError }) {
-  const note = h("div", { class: "note", "aria-live": "polite" });
+  const note = noteBox();
   const go = button(action, { class: kind, type: "submit" });
   const shown = open({
     title,
-    content: [content, note],
+    content,
+    note,
     buttons: [button("Cancel", { on: { click: () => shown.close() } }), go],
     submit: async () => {
       if (await run(note, go, progress, work, onError)) shown.close();

@@ -2,13 +2,13 @@
 
 import * as api from "./api.js";
 import { button, h, replace } from "./dom.js";
-import { keepEntries, open, run } from "./dialog.js";
+import { keepEntries, noteBox, open, run } from "./dialog.js";
 import { keyForm } from "./keyform.js";
 import { callout, everywhere, toast } from "./say.js";
 
 export async function edit(options, id, changed) {
   const body = h("div", { class: "stack" }, h("div", { class: "progress" }, h("progress", {}), "Loading the key…"));
-  const note = h("div", { class: "note", "aria-live": "polite" });
+  const note = noteBox();
   const go = button("Save changes", { class: "primary", type: "submit" });
   let form;
   let before;
@@ -17,7 +17,8 @@ export async function edit(options, id, changed) {
   const shown = open({
     title: "Edit API key",
     wide: true,
-    content: [body, note],
+    content: body,
+    note,
     buttons: [button("Cancel", { on: { click: () => shown.close() } }), go],
     guard: keepEntries(note, () => form && Object.keys(difference(before, form.value())).length > 0, () => shown.close()),
     submit: save,
@@ -64,7 +65,7 @@ export async function edit(options, id, changed) {
     }
     if (error.unsure) return null;
     form.refuse(`${error.message}.`.replace(/[.!?]\.$/, "."), error.fields);
-    return h("span", {});
+    return [];
   }
 }
 

@@ -67,7 +67,7 @@ export function numberInput(name, label, value, { max = 1_000_000_000, min = 1, 
   return control;
 }
 
-/** What a number input holds; text that is no number is given on, for the server to refuse. */
+/** What a number input holds, `null` if it is empty. */
 export function numberOf(control) {
   const text = control.value.trim();
   return text === "" ? null : Number(text);

@@ -41,7 +41,7 @@ function rateRow(limit) {
       const unitMs = PERIODS.find(([known]) => known === unit.value)[1];
       const given = name.value.trim() || (numberOf(each) === 1 ? unit.value : `${each.value}-${unit.value}s`);
       return tidy({
-        name: given, count: numberOf(count), period_ms: (numberOf(each) ?? 0) * unitMs, burst: numberOf(burst), ...rest.value(),
+        name: given, count: numberOf(count) ?? 0, period_ms: (numberOf(each) ?? 0) * unitMs, burst: numberOf(burst), ...rest.value(),
       });
     },
   };
@@ -66,7 +66,7 @@ export function quotaField(quota) {
     name: "quota", label: "Quota", plain: true, control,
     hint: "How much the key may use in a period of the UTC calendar.",
     value: () => (refill.value
-      ? tidy({ name: name.value.trim() || "quota", limit: numberOf(limit), refill: refill.value, ...rest.value() })
+      ? tidy({ name: name.value.trim() || "quota", limit: numberOf(limit) ?? 0, refill: refill.value, ...rest.value() })
       : null),
   });
   return { ...made, refuse: (errors) => made.refuse(errors) && refill };

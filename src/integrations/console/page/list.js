@@ -110,16 +110,14 @@ export function listView(options) {
   }
 
   function empty() {
-    const filtered = place.search || place.status || place.environment || place.owner || place.pages.length > 1;
     // A search reads so many keys at a time; the rest is read when it is asked for.
-    if (next) {
-      return h("div", { class: "empty" }, icon("search"), h("h2", {}, "No match so far"),
-        h("p", { class: "muted" }, "There are more keys to look through."), button("Search on", { on: { click: () => step(1) } }));
-    }
-    return h("div", { class: "empty" }, icon("key"),
-      h("h2", {}, filtered ? "No key matches" : "No keys yet"),
-      h("p", { class: "muted" }, filtered ? "Change the filters to see others." : "Create the first one for your application."),
-      filtered ? button("Clear the filters", { on: { click: clear } }) : null);
+    if (next) return blank("search", "No match so far", "There are more keys to look through.", button("Search on", { on: { click: () => step(1) } }));
+    const filtered = place.search || place.status || place.environment || place.owner;
+    const { before } = place.pages.at(-1);
+    // A full page may be the last: that nothing follows is known when it is asked for.
+    if (before > 0) return blank("key", "No more keys", "The page before was the last one.", button("Back", { on: { click: () => step(-1) } }));
+    if (filtered) return blank("key", "No key matches", "Change the filters to see others.", button("Clear the filters", { on: { click: clear } }));
+    return blank("key", "No keys yet", "Create the first one for your application.", null);
   }
 
   function clear() {
@@ -131,6 +129,10 @@ export function listView(options) {
 
   load();
   return { node, leave: () => running?.abort(), heading: "API Keys" };
+}
+
+function blank(picture, heading, text, action) {
+  return h("div", { class: "empty" }, icon(picture), h("h2", {}, heading), h("p", { class: "muted" }, text), action);
 }
 
 function input(name, label, value) {

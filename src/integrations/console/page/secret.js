@@ -14,7 +14,7 @@ export function showSecret(title, answer, note) {
   const box = h("output", { class: "secret mono", "aria-label": "The new API key", tabindex: 0 }, token);
   const id = h("code", { class: "mono" }, answer.id);
   const done = button("I have copied it", { class: "primary", type: "submit" });
-  const asked = h("div", { class: "note", role: "alert" });
+  const asked = h("div", { class: "note dialog-note", role: "alert" });
   const leave = (event) => event.preventDefault();
 
   const shown = open({
@@ -30,8 +30,8 @@ export function showSecret(title, answer, note) {
         h("div", {}, h("dt", {}, "Key ID, for reference"), h("dd", { class: "with-button" }, id, copyButton("Copy key ID", () => answer.id, { small: true })))),
       note ? h("p", {}, note) : null,
       h("p", { class: "muted" }, "Never commit keys to version control or share them publicly."),
-      asked,
     ],
+    note: asked,
     buttons: [done],
     guard: () => {
       if (sure) return true;

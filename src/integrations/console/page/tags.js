@@ -20,6 +20,7 @@ export function tagsField({ name, label, hint, placeholder, values = [], suggest
 
   function draw() {
     list.hidden = tags.length === 0;
+    input.placeholder = tags.length === 0 ? placeholder : "";
     replace(list, tags.map((tag, at) => h("li", { class: wrong.has(at) ? "tag wrong" : "tag" },
       words(tag, { class: "mono" }),
       h("button", {

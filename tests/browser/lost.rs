@@ -1,0 +1,76 @@
+//! Answers that don't arrive: told, repeated, and nothing done twice.
+
+use serde_json::{Value, json};
+
+use crate::page::{Page, browse};
+
+#[test]
+#[ignore = "needs Chromium"]
+fn a_repeated_creation_makes_no_second_key() {
+    browse("lost", &[0, 409], |page, world| async move {
+        page.sign_in().await;
+        page.press("Create new key").await;
+        page.type_into("dialog [name=name]", "throw-away").await;
+        page.type_into("dialog [name=owner]", "org_1").await;
+        page.type_into("dialog [name=permissions]", "read:assets\n").await;
+        world.lose_answers(true);
+        page.press("Create").await;
+        page.says("dialog .callout", "Trying again is safe").await;
+        assert_eq!(world.listed().len(), 1);
+
+        world.lose_answers(false);
+        page.press("Try again").await;
+        page.says("dialog .callout", "its secret was lost on the way").await;
+        page.says("dialog .callout", &world.listed()[0].id.to_string()).await;
+        page.shot("already-issued").await;
+        page.press("Regenerate its secret").await;
+        let token = page.text(".secret").await;
+        page.press("I have copied it").await;
+        page.gone("dialog").await;
+        assert_eq!(world.listed().len(), 1);
+        assert_eq!(world.sites(&token), (200, String::new()));
+    });
+}
+
+#[test]
+#[ignore = "needs Chromium"]
+fn other_entries_after_a_lost_answer_are_not_taken_for_the_same() {
+    browse("mismatch", &[0, 422], |page, world| async move {
+        page.sign_in().await;
+        page.press("Create new key").await;
+        page.type_into("dialog [name=name]", "first").await;
+        page.type_into("dialog [name=owner]", "org_1").await;
+        world.lose_answers(true);
+        page.press("Create").await;
+        page.says("dialog .callout", "Trying again is safe").await;
+        world.lose_answers(false);
+        page.fill("dialog [name=name]", "second").await;
+        page.press("Try again").await;
+        page.says("dialog .callout", "An earlier attempt did create a key").await;
+        assert_eq!(world.listed().len(), 1);
+    });
+}
+
+#[test]
+#[ignore = "needs Chromium"]
+fn a_list_that_fails_can_be_read_again() {
+    browse("offline", &[0], |page, _world| async move {
+        page.sign_in().await;
+        offline(&page, true).await;
+        page.press("Refresh").await;
+        page.says(".results .callout", "No answer came from the server").await;
+        page.shot("told").await;
+        offline(&page, false).await;
+        page.press("Try again").await;
+        page.says(".key-name", "Administrator").await;
+    });
+}
+
+async fn offline(page: &Page, offline: bool) {
+    page.devtools("Network.enable", &json!({})).await;
+    let rate = if offline { 0 } else { -1 };
+    let network: Value = json!({
+        "offline": offline, "latency": 0, "downloadThroughput": rate, "uploadThroughput": rate,
+    });
+    page.devtools("Network.emulateNetworkConditions", &network).await;
+}

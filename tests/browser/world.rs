@@ -1,0 +1,141 @@
+//! A service behind the admin API, the page and a protected route, on a real socket.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::extract::{Path, Request};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::middleware::{Next, from_fn};
+use axum::routing::get;
+use keyward::admin::{self, KeyAuthorizer};
+use keyward::{
+    AccessRequest, Actor, ClientIp, Environment, KeyId, KeyScheme, KeyService, KeyView,
+    MemoryStore, NewKey, PepperRing, Roles, console,
+};
+
+use crate::http_client::{Client, Served};
+
+/// Whose key signs in to the page.
+const PLATFORM: &str = "platform";
+
+pub(crate) struct World {
+    pub(crate) keys: KeyService,
+    pub(crate) served: Served,
+    /// The key that signs in: with it, somebody is the host itself.
+    pub(crate) admin: String,
+    pub(crate) admin_id: KeyId,
+    /// Whether keys are created, and the answers lost.
+    losing: Arc<AtomicBool>,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let ring = PepperRing::from_base64(&PepperRing::generate().unwrap()).unwrap();
+        let prefixes = [("ak_live", Environment::PRODUCTION), ("ak_test", Environment::SANDBOX)];
+        let scheme = KeyScheme::new(ring, prefixes).unwrap();
+        let roles = Roles::none()
+            .role("viewer", ["read:sites", "read:assets"])
+            .and_then(|roles| roles.role("operator", ["write:schedules"]))
+            .unwrap();
+        let keys = KeyService::builder(scheme, MemoryStore::new()).roles(roles).build();
+        let new = NewKey::named("Administrator").owner(PLATFORM).permissions(["api.key.*"]);
+        let issued = pollster::block_on(keys.issue(&Actor::system("setup"), new)).unwrap();
+        let admin_id = issued.id();
+        let admin = issued.into_key().expose_secret().to_owned();
+
+        let authorizer = KeyAuthorizer::new(keys.clone(), Environment::PRODUCTION).acting(|key| {
+            if key.owner() == PLATFORM { Actor::system("alice@example.com") } else { key.into() }
+        });
+        let losing = Arc::new(AtomicBool::new(false));
+        let api = admin::router(keys.clone(), authorizer).layer(from_fn({
+            let losing = Arc::clone(&losing);
+            move |request: Request, next: Next| lose(Arc::clone(&losing), request, next)
+        }));
+        let app = Router::new()
+            .merge(api)
+            .merge(console::router())
+            .route("/inventory-service/sites", sites(&keys))
+            .route("/inventory-service/customers/{customer}/sites", customer_sites(&keys));
+        Self { keys, served: Served::new(app), admin, admin_id, losing }
+    }
+
+    /// From now on keys are created, and whoever asked never hears of it.
+    pub(crate) fn lose_answers(&self, whether: bool) {
+        self.losing.store(whether, Ordering::SeqCst);
+    }
+
+    pub(crate) fn issue(&self, new: NewKey) -> (KeyId, String) {
+        let issued = pollster::block_on(self.keys.issue(&host(), new)).unwrap();
+        let id = issued.id();
+        (id, issued.into_key().expose_secret().to_owned())
+    }
+
+    pub(crate) fn view(&self, id: KeyId) -> KeyView {
+        pollster::block_on(self.keys.get(&host(), id)).unwrap()
+    }
+
+    /// The keys that are not revoked, the administrator's aside.
+    pub(crate) fn listed(&self) -> Vec<KeyView> {
+        let query = keyward::KeyQuery::new().limit(1_000);
+        let page = pollster::block_on(self.keys.list(&host(), &query)).unwrap();
+        page.data.into_iter().filter(|key| key.owner != PLATFORM).collect()
+    }
+
+    /// Uses a key as seed 000 does, and tells the status and the code of a refusal.
+    pub(crate) fn call(&self, token: &str, path: &str) -> (u16, String) {
+        let client: Client = self.served.client().with("X-API-Key", token);
+        let reply = client.get(path);
+        let code = if reply.status == 200 { String::new() } else { reply.code() };
+        (reply.status, code)
+    }
+
+    pub(crate) fn sites(&self, token: &str) -> (u16, String) {
+        self.call(token, "/inventory-service/sites")
+    }
+}
+
+pub(crate) fn host() -> Actor {
+    Actor::system("host")
+}
+
+async fn lose(losing: Arc<AtomicBool>, request: Request, next: Next) -> axum::response::Response {
+    let creates = request.method() == Method::POST && request.uri().path() == "/admin/api-keys";
+    let answer = next.run(request).await;
+    if creates && losing.load(Ordering::SeqCst) {
+        // Ends the connection without a word, and without a message of the test's own.
+        std::panic::resume_unwind(Box::new("the answer is lost"));
+    }
+    answer
+}
+
+fn sites(keys: &KeyService) -> axum::routing::MethodRouter {
+    let keys = keys.clone();
+    get(|headers: HeaderMap| async move { guarded(&keys, &headers, &[]).await })
+}
+
+fn customer_sites(keys: &KeyService) -> axum::routing::MethodRouter {
+    let keys = keys.clone();
+    get(|Path(customer): Path<String>, headers: HeaderMap| async move {
+        guarded(&keys, &headers, &[("customer", &customer)]).await
+    })
+}
+
+async fn guarded(
+    keys: &KeyService,
+    headers: &HeaderMap,
+    resources: &[(&str, &str)],
+) -> (StatusCode, String) {
+    let presented = headers.get("x-api-key").and_then(|key| key.to_str().ok()).unwrap_or_default();
+    let client = ClientIp::Peer([127, 0, 0, 1].into());
+    let request = AccessRequest::new(Environment::PRODUCTION)
+        .scope("read:assets")
+        .from(client)
+        .resources(resources);
+    match keys.verify(presented, &request).await {
+        Ok(_) => (StatusCode::OK, r#"{"data":[]}"#.to_owned()),
+        Err(error) => {
+            (StatusCode::from_u16(error.status()).unwrap(), error.body(&request).to_json())
+        }
+    }
+}
