@@ -88,6 +88,7 @@ fn reports_and_options() {
     }
     let options = admin.get("/admin/api-keys/options").expect(200).json();
     assert_eq!(options["actor"]["owner"], "org_1");
+    assert_eq!(options["actor"]["all_owners"], false);
     assert_eq!(
         options["actor"]["permissions"],
         json!(["api.key.create", "api.key.delete", "api.key.update", "api.key.view"])

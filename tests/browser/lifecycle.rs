@@ -183,6 +183,26 @@ fn a_key_is_disabled_enabled_and_revoked() {
 
 #[test]
 #[ignore = "needs Chromium"]
+fn an_actor_with_an_owner_may_choose_another() {
+    browse("owner", &[], |page, world: std::sync::Arc<World>| async move {
+        let (_, token) = world.issue(NewKey::named("bob").owner("org_all"));
+        page.type_into("#admin-key", &format!("{token}\n")).await;
+        page.says(".cell-name", "platform").await;
+        for (name, owner) in [("own", ""), ("other's", "org_9")] {
+            page.press("Create new key").await;
+            page.type_into("dialog [name=name]", name).await;
+            page.type_into("dialog [name=owner]", owner).await;
+            page.press("Create").await;
+            secret(&page).await;
+        }
+        let made = world.listed();
+        let owners: Vec<&str> = made.iter().map(|key| key.owner.as_str()).collect();
+        assert_eq!(owners, ["org_9", "org_all", "org_all"]);
+    });
+}
+
+#[test]
+#[ignore = "needs Chromium"]
 fn an_actor_is_offered_what_it_may_do() {
     browse("viewer", &[], |page, world: std::sync::Arc<World>| async move {
         let (_, token) =

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
-use axum::extract::{Path, Request};
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::extract::Request;
+use axum::http::Method;
 use axum::middleware::{Next, from_fn};
 use axum::routing::get;
 use keyward::admin::{self, KeyAuthorizer};
 use keyward::{
-    AccessRequest, Actor, ClientIp, Environment, KeyId, KeyScheme, KeyService, KeyView,
-    MemoryStore, NewKey, PepperRing, Roles, console,
+    Actor, ApiKeyLayer, Environment, KeyId, KeyScheme, KeyService, KeyView, MemoryStore, NewKey,
+    PepperRing, Roles, console,
 };
 
 use crate::http_client::{Client, Served};
@@ -45,18 +45,18 @@ impl World {
         let admin = issued.into_key().expose_secret().to_owned();
 
         let authorizer = KeyAuthorizer::new(keys.clone(), Environment::PRODUCTION).acting(|key| {
-            if key.owner() == PLATFORM { Actor::system("alice@example.com") } else { key.into() }
+            match key.owner() {
+                PLATFORM => Actor::system("alice@example.com"),
+                "org_all" => Actor::system("bob@example.com").for_owner("org_all").for_all_owners(),
+                _ => key.into(),
+            }
         });
         let losing = Arc::new(AtomicBool::new(false));
         let api = admin::router(keys.clone(), authorizer).layer(from_fn({
             let losing = Arc::clone(&losing);
             move |request: Request, next: Next| lose(Arc::clone(&losing), request, next)
         }));
-        let app = Router::new()
-            .merge(api)
-            .merge(console::router())
-            .route("/inventory-service/sites", sites(&keys))
-            .route("/inventory-service/customers/{customer}/sites", customer_sites(&keys));
+        let app = Router::new().merge(api).merge(console::router()).merge(guarded(&keys));
         Self { keys, served: Served::new(app), admin, admin_id, losing }
     }
 
@@ -99,6 +99,21 @@ pub(crate) fn host() -> Actor {
     Actor::system("host")
 }
 
+/// What the keys are for: sites, all of them or a customer's.
+fn guarded(keys: &KeyService) -> Router {
+    let gate = ApiKeyLayer::new(keys.clone(), Environment::PRODUCTION)
+        .resource("customer", |parts| {
+            let rest = parts.uri.path().strip_prefix("/inventory-service/customers/")?;
+            rest.split('/').next().map(Into::into)
+        })
+        .require("read:assets")
+        .unwrap();
+    Router::new()
+        .route("/inventory-service/sites", get("sites"))
+        .route("/inventory-service/customers/{customer}/sites", get("sites"))
+        .route_layer(gate)
+}
+
 async fn lose(losing: Arc<AtomicBool>, request: Request, next: Next) -> axum::response::Response {
     let creates = request.method() == Method::POST && request.uri().path() == "/admin/api-keys";
     let answer = next.run(request).await;
@@ -107,35 +122,4 @@ async fn lose(losing: Arc<AtomicBool>, request: Request, next: Next) -> axum::re
         std::panic::resume_unwind(Box::new("the answer is lost"));
     }
     answer
-}
-
-fn sites(keys: &KeyService) -> axum::routing::MethodRouter {
-    let keys = keys.clone();
-    get(|headers: HeaderMap| async move { guarded(&keys, &headers, &[]).await })
-}
-
-fn customer_sites(keys: &KeyService) -> axum::routing::MethodRouter {
-    let keys = keys.clone();
-    get(|Path(customer): Path<String>, headers: HeaderMap| async move {
-        guarded(&keys, &headers, &[("customer", &customer)]).await
-    })
-}
-
-async fn guarded(
-    keys: &KeyService,
-    headers: &HeaderMap,
-    resources: &[(&str, &str)],
-) -> (StatusCode, String) {
-    let presented = headers.get("x-api-key").and_then(|key| key.to_str().ok()).unwrap_or_default();
-    let client = ClientIp::Peer([127, 0, 0, 1].into());
-    let request = AccessRequest::new(Environment::PRODUCTION)
-        .scope("read:assets")
-        .from(client)
-        .resources(resources);
-    match keys.verify(presented, &request).await {
-        Ok(_) => (StatusCode::OK, r#"{"data":[]}"#.to_owned()),
-        Err(error) => {
-            (StatusCode::from_u16(error.status()).unwrap(), error.body(&request).to_json())
-        }
-    }
 }

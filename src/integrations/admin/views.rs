@@ -79,6 +79,7 @@ pub(super) struct OptionsView<'a> {
 struct ActorView<'a> {
     name: &'a str,
     owner: Option<&'a str>,
+    all_owners: bool,
     permissions: Vec<&'static str>,
 }
 
@@ -102,6 +103,7 @@ impl<'a> OptionsView<'a> {
             actor: ActorView {
                 name: actor.name(),
                 owner: actor.home(),
+                all_owners: actor.manages(""),
                 permissions: held.collect(),
             },
             prefixes: offered

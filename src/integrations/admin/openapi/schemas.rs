@@ -269,6 +269,8 @@ pub(super) struct OptionsActor {
     /// Whose keys new ones are, if they name nobody.
     #[schema(required)]
     owner: Option<String>,
+    /// Whether keys of every owner are managed; otherwise only those of `owner`.
+    all_owners: bool,
     /// The management permissions held.
     permissions: Vec<String>,
 }

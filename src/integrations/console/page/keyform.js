@@ -106,7 +106,7 @@ function placeField(options) {
 }
 
 /** Whether keys of more than one owner can be managed. */
-export const ownersOf = (options) => options.actor?.all_owners ?? !options.actor?.owner;
+export const ownersOf = (options) => Boolean(options.actor?.all_owners);
 
 const ownerField = (own) => textField({
   name: "owner",
