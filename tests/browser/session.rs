@@ -39,6 +39,19 @@ fn a_wrong_key_is_refused_and_a_right_one_is_kept_nowhere() {
     });
 }
 
+#[test]
+#[ignore = "needs Chromium"]
+fn the_page_works_below_a_path() {
+    browse("below", &[], |page, world| async move {
+        let below = format!("http://{}/internal/console/", world.served.address);
+        page.client.goto(&below).await.unwrap();
+        page.sign_in().await;
+        page.says(".key-name", "Administrator").await;
+        page.press("Administrator").await;
+        page.says(".figures", "uses in all").await;
+    });
+}
+
 /// The tests rely on it: what is broken is seen.
 #[test]
 #[ignore = "needs Chromium"]

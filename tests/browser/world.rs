@@ -44,20 +44,11 @@ impl World {
         let admin_id = issued.id();
         let admin = issued.into_key().expose_secret().to_owned();
 
-        let authorizer = KeyAuthorizer::new(keys.clone(), Environment::PRODUCTION).acting(|key| {
-            match key.owner() {
-                PLATFORM => Actor::system("alice@example.com"),
-                "org_all" => Actor::system("bob@example.com").for_owner("org_all").for_all_owners(),
-                _ => key.into(),
-            }
-        });
         let losing = Arc::new(AtomicBool::new(false));
-        let api = admin::router(keys.clone(), authorizer).layer(from_fn({
-            let losing = Arc::clone(&losing);
-            move |request: Request, next: Next| lose(Arc::clone(&losing), request, next)
-        }));
-        let app = Router::new().merge(api).merge(console::router()).merge(guarded(&keys));
-        Self { keys, served: Served::new(app), admin, admin_id, losing }
+        // The whole once more below a path, as a host may have it.
+        let router = app(&keys, &losing).nest("/internal", app(&keys, &losing));
+        let served = Served::new(router);
+        Self { keys, served, admin, admin_id, losing }
     }
 
     /// From now on keys are created, and whoever asked never hears of it.
@@ -97,6 +88,20 @@ impl World {
 
 pub(crate) fn host() -> Actor {
     Actor::system("host")
+}
+
+fn app(keys: &KeyService, losing: &Arc<AtomicBool>) -> Router {
+    let authorizer =
+        KeyAuthorizer::new(keys.clone(), Environment::PRODUCTION).acting(|key| match key.owner() {
+            PLATFORM => Actor::system("alice@example.com"),
+            "org_all" => Actor::system("bob@example.com").for_owner("org_all").for_all_owners(),
+            _ => key.into(),
+        });
+    let api = admin::router(keys.clone(), authorizer).layer(from_fn({
+        let losing = Arc::clone(losing);
+        move |request: Request, next: Next| lose(Arc::clone(&losing), request, next)
+    }));
+    Router::new().merge(api).merge(console::router()).merge(guarded(keys))
 }
 
 /// What the keys are for: sites, all of them or a customer's.
