@@ -57,8 +57,12 @@ pub use crate::grant::{
     ClientIp, Environment, Network, NetworkRules, NetworkVerdict, ResourceRules, RoleName, Roles,
     Scope, ScopeExpr, ScopeSet, Scopes,
 };
+#[cfg(feature = "metrics")]
+pub use crate::integrations::MetricsObserver;
 #[cfg(feature = "axum")]
 pub use crate::integrations::MissingLayer;
+#[cfg(feature = "tracing")]
+pub use crate::integrations::TracingObserver;
 #[cfg(feature = "axum")]
 pub use crate::integrations::admin;
 #[cfg(feature = "console")]

@@ -135,8 +135,12 @@ const LAYERS: [Layer; 19] = [
             "gate",
             "grant",
             "limit",
+            // Alerts become events and counts.
+            "monitor",
             "policy",
             "record",
+            // Counters are made for the environments of a scheme.
+            "scheme",
             "store",
             "service",
             "timestamp",

@@ -5,6 +5,9 @@
 //! (170 makes 1e5 operations).
 
 mod common;
+#[path = "common/telemetry.rs"]
+#[allow(dead_code)]
+mod telemetry;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Debug;
@@ -17,12 +20,14 @@ use common::{
     scale, scheme, system,
 };
 use keyward::{
-    Actor, Environment, Event, EventId, FakeClock, FieldError, ImportDigest, ImportFamily,
-    ImportKey, KeyEdit, KeyId, KeyQuery, KeyService, ManageError, Network, NewKey, Observer,
-    Outcome, Pepper, PepperId, PepperRing, Prefix, Quota, RateLimit, Reason, Refill, ReportOptions,
-    RoleName, Roles, Scope, ScopeExpr, Timestamp, VerifyError,
+    Actor, Alert, AlertSink, Environment, Event, EventId, FakeClock, FieldError, ImportDigest,
+    ImportFamily, ImportKey, KeyEdit, KeyId, KeyQuery, KeyService, ManageError, MetricsObserver,
+    Monitor, Network, NewKey, Observer, Outcome, Pepper, PepperId, PepperRing, Prefix, Quota,
+    RateLimit, Reason, Refill, ReportOptions, RoleName, Roles, Scope, ScopeExpr, Timestamp,
+    TracingObserver, VerifyError,
 };
 use sha2::{Digest, Sha256};
+use telemetry::{Captured, Recorded};
 
 const WINDOW: usize = 8;
 
@@ -208,15 +213,41 @@ fn operate(keys: &KeyService, said: &Said, rng: &mut Seeded, tokens: &mut Vec<(K
     }
 }
 
+impl AlertSink for Said {
+    fn alert(&self, alert: &Alert) {
+        self.debug(alert);
+        self.json(alert);
+        self.text(&alert.to_string());
+    }
+}
+
 #[test]
 fn no_output_of_any_operation_holds_a_secret() {
+    let (captured, recorded) = (Captured::default(), Recorded::default());
+    let said = metrics::with_local_recorder(&recorded, || {
+        tracing::subscriber::with_default(captured.clone(), all_operations)
+    });
+    let events = captured.take();
+    assert!(events.len() > 100, "{}", events.len());
+    events.iter().chain(&recorded.names()).for_each(|text| said.text(text));
+    assert_eq!(said.hits(), Vec::<String>::new());
+}
+
+/// 600 operations by a service that tells of everything.
+fn all_operations() -> Said {
     let (said, clock, store) = (Said::default(), FakeClock::at(START), RowStore::default());
     let host_key = b"the host's own HMAC key, 32 long";
     let hmac = ImportDigest::HmacSha256(ImportKey::new(host_key.as_slice()).unwrap());
     let scheme = scheme(&[1, 2])
         .importing(ImportFamily::new("signed", "sg_", hmac.clone(), 128).unwrap())
         .unwrap();
-    let keys = builder(scheme.clone(), store, &clock, 1).observer(said.clone()).build();
+    let monitor = Monitor::builder(said.clone()).sink(TracingObserver::new());
+    let keys = builder(scheme.clone(), store, &clock, 1)
+        .observer(said.clone())
+        .observer(TracingObserver::new())
+        .observer(MetricsObserver::new(&scheme))
+        .observer(monitor.failures_by_key(2).out_of_scope(1).build())
+        .build();
     said.secret(str::from_utf8(host_key).unwrap());
     said.debug(&hmac);
     let imported = "lk_qwertyuiopasdfghjklzxcvbnm123456";
@@ -255,8 +286,11 @@ fn no_output_of_any_operation_holds_a_secret() {
     assert_eq!(said.hits(), Vec::<String>::new());
     assert!(said.0.lock().unwrap().text.contains(&changed.key.id.to_string()));
     // The search itself finds what it looks for.
+    let before = said.0.lock().unwrap().text.len();
     said.text(&tokens[0].1);
     assert_eq!(said.hits().len(), 49 - WINDOW + 1);
+    said.0.lock().unwrap().text.truncate(before);
+    said
 }
 
 #[test]

@@ -6,6 +6,8 @@ pub mod admin;
 mod axum;
 #[cfg(feature = "console")]
 pub mod console;
+#[cfg(feature = "metrics")]
+mod metrics;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]
@@ -16,9 +18,13 @@ mod sqlite;
 mod tokio;
 #[cfg(feature = "tower")]
 mod tower;
+#[cfg(feature = "tracing")]
+mod tracing;
 
 #[cfg(feature = "axum")]
 pub use self::axum::MissingLayer;
+#[cfg(feature = "metrics")]
+pub use self::metrics::MetricsObserver;
 #[cfg(feature = "postgres")]
 pub use self::postgres::{PostgresHints, PostgresLimits, PostgresStore};
 #[cfg(feature = "redis")]
@@ -29,3 +35,5 @@ pub use self::sqlite::{SqliteHints, SqliteOptions, SqliteStore};
 pub use self::tokio::{RunningUpkeep, TokioUpkeep};
 #[cfg(feature = "tower")]
 pub use self::tower::{ApiKeyFuture, ApiKeyGuard, ApiKeyLayer};
+#[cfg(feature = "tracing")]
+pub use self::tracing::TracingObserver;

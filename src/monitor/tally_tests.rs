@@ -22,7 +22,7 @@ proptest! {
     #[test]
     fn a_set_keeps_the_promises_of_space_saving(
         keys in prop::collection::vec(
-            prop_oneof![0u16..8, 0u16..40, any::<u16>()], 0..600),
+            prop_oneof![0u16..8, 0u16..40, any::<u16>()], 0..250),
     ) {
         let mut shard = one_set();
         let mut exact = HashMap::<u16, u32>::new();

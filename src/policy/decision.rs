@@ -96,4 +96,28 @@ impl Deny {
                 | Self::WrongSecret
         )
     }
+
+    /// The name in events and metrics, such as `wrong_secret`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ambiguous => "ambiguous",
+            Self::BadSeal => "bad_seal",
+            Self::Disabled => "disabled",
+            Self::Expired => "expired",
+            Self::FamilyEnded => "family_ended",
+            Self::Malformed => "malformed",
+            Self::Missing => "missing",
+            Self::Network => "network",
+            Self::NotYetValid => "not_yet_valid",
+            Self::QuotaExceeded { .. } => "quota_exceeded",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Resource => "resource",
+            Self::Revoked => "revoked",
+            Self::Scope => "scope",
+            Self::Superseded => "superseded",
+            Self::UnknownKey => "unknown_key",
+            Self::WrongEnvironment => "wrong_environment",
+            Self::WrongSecret => "wrong_secret",
+        }
+    }
 }

@@ -43,6 +43,7 @@ pub use self::peppers::{PepperReport, PepperUse, Resealed};
 pub use self::report::{ReportOptions, Reports};
 pub use self::shared::SharedKeyStore;
 use self::usage::UsageBuffer;
+use crate::cache::KeyCache;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::grant::Roles;
 use crate::limit::LocalLimits;
@@ -111,6 +112,11 @@ impl KeyService {
     /// The scheme.
     pub fn scheme(&self) -> &KeyScheme {
         &self.0.scheme
+    }
+
+    /// The cache, if the store is one: to watch how stale it is.
+    pub fn cache(&self) -> Option<&KeyCache> {
+        self.0.store.cache()
     }
 
     /// The roles as they are now.
