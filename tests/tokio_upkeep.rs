@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use keyward::{
     AccessRequest, Actor, Environment, Hints, KeyCache, KeyScheme, KeyService, MemoryStore, NewKey,
-    PepperRing, Reason, TokioUpkeep,
+    PepperRing, Reason, StoreError, StoreErrorKind, TokioUpkeep,
 };
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -68,6 +68,41 @@ async fn passes_go_on_and_shutdown_writes_the_last_uses() {
     upkeep.shutdown().await.unwrap();
     let usage = keyward::UsageStore::usage(&store, &[id]).await.unwrap();
     assert_eq!(usage[&id].uses, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_else_is_asked_for_is_done_at_once_and_each_day_and_reported() {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let keys = KeyService::new(scheme(), MemoryStore::new());
+    let [asked, heard] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+    let (asks, hears) = (Arc::clone(&asked), Arc::clone(&heard));
+    let upkeep = TokioUpkeep::new(keys)
+        .every(DAY)
+        .each(DAY, move || {
+            let nth = asks.fetch_add(1, Ordering::Relaxed);
+            async move {
+                match nth {
+                    0 => Ok(7),
+                    1 => Err(StoreError::new(StoreErrorKind::Unavailable)),
+                    // It is given up, and asked for anew.
+                    _ => std::future::pending().await,
+                }
+            }
+        })
+        .on_error(move |_| {
+            hears.fetch_add(1, Ordering::Relaxed);
+        })
+        .start(&Handle::current());
+    let seen = || [&asked, &heard].map(|count| count.load(Ordering::Relaxed));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(seen(), [1, 0]);
+    tokio::time::sleep(DAY * 3 / 2).await;
+    assert_eq!(seen(), [2, 1]);
+    tokio::time::sleep(DAY).await;
+    assert_eq!(seen(), [3, 1]);
+    tokio::time::sleep(DAY).await;
+    assert_eq!(seen(), [4, 1]);
+    upkeep.shutdown().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

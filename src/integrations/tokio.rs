@@ -46,7 +46,7 @@ const BETWEEN_HINTS: Duration = Duration::from_millis(5);
 pub struct TokioUpkeep {
     keys: KeyService,
     every: Duration,
-    hints: Vec<Loop>,
+    loops: Vec<Loop>,
     on_error: OnError,
 }
 
@@ -74,7 +74,7 @@ struct Driver {
 impl TokioUpkeep {
     /// Upkeep of this service, each second, without hints.
     pub fn new(keys: KeyService) -> Self {
-        Self { keys, every: Duration::from_secs(1), hints: Vec::new(), on_error: Arc::new(|_| {}) }
+        Self { keys, every: Duration::from_secs(1), loops: Vec::new(), on_error: Arc::new(|_| {}) }
     }
 
     /// How long to wait between passes; up to a tenth more or less, so that nodes that were
@@ -86,7 +86,7 @@ impl TokioUpkeep {
     /// Catches up with the log on each of these hints too; those that come within 5 ms share
     /// one look. It may be called several times.
     pub fn hints(mut self, mut hints: impl Hints) -> Self {
-        self.hints.push(Box::new(move |driver: Driver| {
+        self.loops.push(Box::new(move |driver: Driver| {
             Box::pin(async move {
                 let mut stopped = driver.stopped.clone();
                 loop {
@@ -105,6 +105,34 @@ impl TokioUpkeep {
         self
     }
 
+    /// Asks for something else too, at once and then as often as this, up to a tenth more or
+    /// less: what must be done now and then, and no request waits for. What takes longer than
+    /// 30 seconds is given up until the next time. It may be called several times.
+    ///
+    /// ```
+    /// # #[cfg(feature = "postgres")]
+    /// # fn upkeep(keys: keyward::KeyService, limits: keyward::PostgresLimits) {
+    /// use keyward::TokioUpkeep;
+    /// use std::time::Duration;
+    ///
+    /// const DAY: Duration = Duration::from_secs(86_400);
+    /// let upkeep = TokioUpkeep::new(keys).each(DAY, move || {
+    ///     let limits = limits.clone();
+    ///     async move { limits.sweep().await }
+    /// });
+    /// # drop(upkeep);
+    /// # }
+    /// ```
+    pub fn each<T, F>(mut self, interval: Duration, ask: impl Fn() -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+        T: Send + 'static,
+    {
+        let interval = interval.max(Duration::from_millis(1));
+        self.loops.push(Box::new(move |driver| Box::pin(driver.repeat(interval, ask))));
+        self
+    }
+
     /// Who hears when a pass fails. What it was about waits for the next pass.
     pub fn on_error(self, hear: impl Fn(&StoreError) + Send + Sync + 'static) -> Self {
         Self { on_error: Arc::new(hear), ..self }
@@ -113,22 +141,30 @@ impl TokioUpkeep {
     /// Begins, on this runtime.
     pub fn start(self, runtime: &Handle) -> RunningUpkeep {
         let (stop, stopped) = watch::channel(false);
-        let driver = Driver { keys: self.keys.clone(), on_error: self.on_error, stopped };
-        let mut tasks = vec![runtime.spawn(driver.clone().pass_each(self.every))];
-        tasks.extend(self.hints.into_iter().map(|hints| runtime.spawn(hints(driver.clone()))));
-        RunningUpkeep { keys: self.keys, stop, tasks }
+        let (every, on_error) = (self.every, Arc::clone(&self.on_error));
+        let driver = Driver { keys: self.keys.clone(), on_error, stopped };
+        let keys = self.keys.clone();
+        let upkeep = self.each(every, move || {
+            let keys = keys.clone();
+            async move { keys.maintain().await }
+        });
+        let spawn = |run: Loop| runtime.spawn(run(driver.clone()));
+        let tasks = upkeep.loops.into_iter().map(spawn).collect();
+        RunningUpkeep { keys: upkeep.keys, stop, tasks }
     }
 }
 
 impl Driver {
-    async fn pass_each(mut self, every: Duration) {
+    async fn repeat<T, F>(mut self, interval: Duration, ask: impl Fn() -> F)
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
         loop {
-            match timeout(LONGEST_PASS, self.keys.maintain()).await {
-                Ok(Ok(_)) | Err(_) => {}
-                Ok(Err(error)) => (self.on_error)(&error),
+            if let Ok(Err(error)) = timeout(LONGEST_PASS, ask()).await {
+                (self.on_error)(&error);
             }
             tokio::select! {
-                () = sleep(jittered(every)) => {}
+                () = sleep(jittered(interval)) => {}
                 _ = self.stopped.wait_for(|stopped| *stopped) => return,
             }
         }
@@ -168,7 +204,7 @@ impl fmt::Debug for TokioUpkeep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokioUpkeep")
             .field("every", &self.every)
-            .field("hints", &self.hints.len())
+            .field("loops", &self.loops.len())
             .finish_non_exhaustive()
     }
 }

@@ -52,7 +52,11 @@ impl PostgresLimits {
     }
 
     /// Drops counters that have held nothing for an hour, and says how many: as if they
-    /// had never been. Once a day is enough.
+    /// had never been.
+    ///
+    /// Nobody else calls it. Without it there is a row for each limit of each key that was
+    /// ever used; once a day, from any node, is enough: see
+    /// `TokioUpkeep::each` of the feature `tokio`.
     ///
     /// # Errors
     ///
