@@ -1,12 +1,13 @@
 //! One store for each clause about limits, broken in one way: its clause, and no other,
 //! must say so.
 
-use std::collections::{BTreeSet, HashMap};
-use std::future::poll_fn;
+mod clauses;
+
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 use std::time::Duration;
 
+use clauses::{assert_complete, assert_told_apart, turn};
 use keyward::{
     Charge, LimitStore, LimitSubject, MemoryLimitStore, SharedLimit, StoreError, StoreErrorKind,
     Taken, conformance,
@@ -47,24 +48,21 @@ const CLAUSES: [(Fault, &str); 12] = [
 
 #[pollster::test]
 async fn a_broken_store_fails_its_clause_and_no_other() {
-    let mut wrong = Vec::new();
+    let mut found = Vec::new();
     for (fault, clause) in CLAUSES {
-        let violations = conformance::limit_violations(async || Broken::new(fault)).await;
-        let clauses: Vec<_> = violations.iter().map(conformance::Violation::clause).collect();
-        if clauses != [clause] {
-            wrong.push((fault, clause, violations));
-        }
+        found.push((
+            fault,
+            clause,
+            conformance::limit_violations(async || Broken::new(fault)).await,
+        ));
     }
-    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_told_apart(&found);
 }
 
 #[pollster::test]
 async fn every_clause_has_a_broken_store() {
     let broken = async || Broken::new(Fault::EverythingFails);
-    let violations = conformance::limit_violations(broken).await;
-    let all: BTreeSet<_> = violations.iter().map(conformance::Violation::clause).collect();
-    assert_eq!(all.len(), violations.len(), "two clauses share a number");
-    assert_eq!(CLAUSES.iter().map(|(_, clause)| *clause).collect::<BTreeSet<_>>(), all);
+    assert_complete(&CLAUSES, &conformance::limit_violations(broken).await);
 }
 
 /// A store in memory with one fault.
@@ -239,18 +237,4 @@ impl Drop for Turn {
     fn drop(&mut self) {
         *self.0.lock().unwrap() = false;
     }
-}
-
-/// Lets others run.
-async fn turn() {
-    let mut turned = false;
-    poll_fn(|context| {
-        if turned {
-            return Poll::Ready(());
-        }
-        turned = true;
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
