@@ -75,7 +75,7 @@ async fn what_else_is_asked_for_is_done_at_once_and_each_day_and_reported() {
     const DAY: Duration = Duration::from_secs(86_400);
     let keys = KeyService::new(scheme(), MemoryStore::new());
     let [asked, heard] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
-    let (asks, hears) = (Arc::clone(&asked), Arc::clone(&heard));
+    let (asks, told) = (Arc::clone(&asked), Arc::clone(&heard));
     let upkeep = TokioUpkeep::new(keys)
         .every(DAY)
         .each(DAY, move || {
@@ -90,7 +90,7 @@ async fn what_else_is_asked_for_is_done_at_once_and_each_day_and_reported() {
             }
         })
         .on_error(move |_| {
-            hears.fetch_add(1, Ordering::Relaxed);
+            told.fetch_add(1, Ordering::Relaxed);
         })
         .start(&Handle::current());
     let seen = || [&asked, &heard].map(|count| count.load(Ordering::Relaxed));

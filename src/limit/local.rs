@@ -1,18 +1,16 @@
 //! The counters of this process: found by key, found by owner, dropped when idle.
 
 use std::borrow::Borrow;
-use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::Hash;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock};
 
 use super::cells::LimitCells;
 use super::rate::RateLimit;
 use super::rules::LimitRules;
+use super::shards::Shards;
 use crate::error::FieldError;
 use crate::timestamp::Timestamp;
-
-const SHARDS: usize = 16;
 
 /// The local limits of this process. Clones share their counters.
 ///
@@ -147,12 +145,9 @@ impl Default for LocalLimits {
     }
 }
 
-type Shard<K> = RwLock<HashMap<K, Arc<LimitCells>>>;
-
 #[derive(Debug)]
 struct Table<K> {
-    hasher: RandomState,
-    shards: [Shard<K>; SHARDS],
+    cells: Shards<K, Arc<LimitCells>>,
     nothing: Arc<LimitCells>,
     /// The latest instant, in microseconds, at which counters were dropped.
     pruned: AtomicI64,
@@ -160,12 +155,7 @@ struct Table<K> {
 
 impl<K> Default for Table<K> {
     fn default() -> Self {
-        Self {
-            hasher: RandomState::new(),
-            shards: std::array::from_fn(|_| RwLock::default()),
-            nothing: Arc::default(),
-            pruned: AtomicI64::new(i64::MIN),
-        }
+        Self { cells: Shards::default(), nothing: Arc::default(), pruned: AtomicI64::new(i64::MIN) }
     }
 }
 
@@ -176,18 +166,14 @@ impl<K: Hash + Eq> Table<K> {
         Q: ToOwned + Hash + Eq + ?Sized,
         Q::Owned: Into<K>,
     {
-        let Some(shard) = self.shard(key) else {
+        match self.cells.read(key).as_ref().and_then(|cells| cells.get(key)) {
+            Some(cells) if cells.are_for(rules) => return Arc::clone(cells),
+            None if !rules.has_local() => return Arc::clone(&self.nothing),
+            _ => {}
+        }
+        let Some(mut cells) = self.cells.write(key) else {
             return Arc::default();
         };
-        {
-            let cells = shard.read().unwrap_or_else(PoisonError::into_inner);
-            match cells.get(key) {
-                Some(cells) if cells.are_for(rules) => return Arc::clone(cells),
-                None if !rules.has_local() => return Arc::clone(&self.nothing),
-                _ => {}
-            }
-        }
-        let mut cells = shard.write().unwrap_or_else(PoisonError::into_inner);
         let before = cells.get(key).map(AsRef::as_ref);
         if let Some(cells) = cells.get(key).filter(|cells| cells.are_for(rules)) {
             return Arc::clone(cells);
@@ -206,8 +192,7 @@ impl<K: Hash + Eq> Table<K> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let shard =
-            self.shard(key).map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner));
+        let shard = self.cells.read(key);
         let before = shard.as_ref().and_then(|cells| cells.get(key)).map(AsRef::as_ref);
         LimitCells::new(rules, before, self.floor(), now)
     }
@@ -218,27 +203,11 @@ impl<K: Hash + Eq> Table<K> {
 
     fn prune(&self, now: Timestamp) {
         self.pruned.fetch_max(now.as_micros(), Relaxed);
-        for shard in &self.shards {
-            let mut cells = shard.write().unwrap_or_else(PoisonError::into_inner);
-            cells.retain(|_, cells| Arc::strong_count(cells) > 1 || !cells.are_idle(now));
-            if cells.len() < cells.capacity() / 4 {
-                cells.shrink_to_fit();
-            }
-        }
+        self.cells.retain(|cells| Arc::strong_count(cells) > 1 || !cells.are_idle(now));
     }
 
     fn len(&self) -> usize {
-        let lens = self.shards.iter().map(|shard| {
-            let cells = shard.read().unwrap_or_else(PoisonError::into_inner);
-            cells.len()
-        });
-        lens.sum()
-    }
-
-    fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> Option<&Shard<K>> {
-        let hash = self.hasher.hash_one(key).to_le_bytes();
-        let [first, ..] = hash;
-        self.shards.get(usize::from(first) % SHARDS)
+        self.cells.len()
     }
 }
 

@@ -11,6 +11,7 @@ mod rate;
 mod refill;
 mod rule;
 mod rules;
+mod shards;
 mod state;
 mod sync;
 
@@ -28,4 +29,5 @@ pub use self::rate::RateLimit;
 pub use self::refill::Refill;
 pub use self::rule::{LimitMode, OnFailure};
 pub use self::rules::LimitRules;
+pub(crate) use self::shards::Shards;
 pub use self::state::{LimitDenied, LimitState, LimitedBy};

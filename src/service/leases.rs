@@ -1,15 +1,12 @@
 use std::borrow::Borrow;
-use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::line::Line;
-use crate::limit::{Lease, Quota, RateLimit};
+use crate::limit::{Lease, Quota, RateLimit, Shards};
 use crate::timestamp::Timestamp;
 use crate::token::KeyId;
-
-const SHARDS: usize = 16;
 
 /// The leases of this node on shared limits, by key and by owner.
 ///
@@ -17,8 +14,8 @@ const SHARDS: usize = 16;
 /// its name.
 pub(super) struct Leases {
     longest: Duration,
-    keys: Table<KeyId>,
-    owners: Table<Box<str>>,
+    keys: Shards<KeyId, Arc<Group>>,
+    owners: Shards<Box<str>, Arc<Group>>,
 }
 
 /// The leases on the limits of one key or owner, and where requests wait for them.
@@ -30,21 +27,22 @@ pub(super) struct Group {
 
 impl Leases {
     pub(super) fn new(longest: Duration) -> Self {
-        Self { longest, keys: Table::default(), owners: Table::default() }
+        Self { longest, keys: Shards::default(), owners: Shards::default() }
     }
 
     pub(super) fn of_key(&self, key: KeyId) -> Arc<Group> {
-        self.keys.group(&key)
+        group(&self.keys, &key)
     }
 
     pub(super) fn of_owner(&self, owner: &str) -> Arc<Group> {
-        self.owners.group(owner)
+        group(&self.owners, owner)
     }
 
     /// Drops the leases that hold nothing at `now` and that nobody uses.
     pub(super) fn prune(&self, now: Timestamp) {
-        self.keys.prune(now);
-        self.owners.prune(now);
+        let is_used = |group: &Arc<Group>| Arc::strong_count(group) > 1 || group.prune(now);
+        self.keys.retain(is_used);
+        self.owners.retain(is_used);
     }
 
     /// The lease on a quota; a new one, without units, if the quota was edited.
@@ -94,43 +92,15 @@ impl Group {
     }
 }
 
-struct Table<K> {
-    hasher: RandomState,
-    shards: [RwLock<HashMap<K, Arc<Group>>>; SHARDS],
-}
-
-impl<K> Default for Table<K> {
-    fn default() -> Self {
-        let shards = std::array::from_fn(|_| RwLock::default());
-        Self { hasher: RandomState::new(), shards }
-    }
-}
-
-impl<K: Hash + Eq> Table<K> {
-    fn group<Q>(&self, key: &Q) -> Arc<Group>
-    where
-        K: Borrow<Q>,
-        Q: ToOwned + Hash + Eq + ?Sized,
-        Q::Owned: Into<K>,
-    {
-        let [first, ..] = self.hasher.hash_one(key).to_le_bytes();
-        let Some(shard) = self.shards.get(usize::from(first) % SHARDS) else {
-            return Arc::default();
-        };
-        let found = shard.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
-        found.unwrap_or_else(|| {
-            let mut groups = shard.write().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(groups.entry(key.to_owned().into()).or_default())
-        })
-    }
-
-    fn prune(&self, now: Timestamp) {
-        for shard in &self.shards {
-            let mut groups = shard.write().unwrap_or_else(PoisonError::into_inner);
-            groups.retain(|_, group| Arc::strong_count(group) > 1 || group.prune(now));
-            if groups.len() < groups.capacity() / 4 {
-                groups.shrink_to_fit();
-            }
-        }
-    }
+fn group<K, Q>(groups: &Shards<K, Arc<Group>>, of: &Q) -> Arc<Group>
+where
+    K: Borrow<Q> + Hash + Eq,
+    Q: ToOwned + Hash + Eq + ?Sized,
+    Q::Owned: Into<K>,
+{
+    let found = groups.read(of).and_then(|groups| groups.get(of).cloned());
+    found.unwrap_or_else(|| match groups.write(of) {
+        Some(mut groups) => Arc::clone(groups.entry(of.to_owned().into()).or_default()),
+        None => Arc::default(),
+    })
 }
