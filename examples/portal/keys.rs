@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use keyward::{
-    Environment, KeyCache, KeyQuery, KeyScheme, KeyService, PostgresStore, Roles, SharedKeyStore,
-    SqliteStore, TokioUpkeep,
+    Alert, Environment, KeyCache, KeyQuery, KeyScheme, KeyService, Monitor, PostgresStore, Roles,
+    SharedKeyStore, SqliteStore, TokioUpkeep,
 };
 use sqlx::postgres::PgPoolOptions;
 
@@ -55,7 +55,8 @@ async fn with_store(settings: &Settings, store: SharedKeyStore) -> Result<Opened
     let roles = Roles::none()
         .role("viewer", ["read:assets", "read:schedules"])?
         .role("operator", ["read:*", "write:schedules"])?;
-    let keys = KeyService::builder(scheme, store).roles(roles).build();
+    let monitor = Monitor::new(|alert: &Alert| eprintln!("alert: {alert}"));
+    let keys = KeyService::builder(scheme, store).roles(roles).observer(monitor).build();
     keys.check_peppers().await?;
     let upkeep = TokioUpkeep::new(keys.clone()).on_error(|error| eprintln!("upkeep: {error}"));
     Ok(Opened { keys, upkeep, is_empty })
