@@ -1,9 +1,15 @@
 //! The admin API over real sockets.
 
+mod authorization;
+mod cross_site;
 mod document;
 mod errors;
+mod hostile_text;
 #[path = "../http_client/mod.rs"]
 mod http_client;
+mod idempotency;
+mod lists;
 mod pages;
 mod routes;
+mod secrecy;
 mod world;

@@ -1,8 +1,9 @@
 //! A small HTTP/1.1 client over real sockets, and a server of a router on a free port.
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -41,18 +42,19 @@ impl Drop for Served {
     }
 }
 
-/// Sends requests, each over a connection of its own, with some headers that all have.
+/// Sends requests with some headers that all have, over connections that it keeps.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     address: SocketAddr,
     headers: Vec<(String, String)>,
     /// Sees the method, the path and the answer of each request.
     check: fn(&str, &str, &Reply),
+    idle: Arc<Mutex<Vec<TcpStream>>>,
 }
 
 impl Client {
     pub(crate) fn new(address: SocketAddr) -> Self {
-        Self { address, headers: Vec::new(), check: |_, _, _| {} }
+        Self { address, headers: Vec::new(), check: |_, _, _| {}, idle: Arc::default() }
     }
 
     pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
@@ -80,35 +82,70 @@ impl Client {
     }
 
     pub(crate) fn send(&self, method: &str, path: &str, body: Option<&str>) -> Reply {
-        let mut lines = vec![format!("{method} {path} HTTP/1.1"), "Connection: close".to_owned()];
+        let mut lines = vec![format!("{method} {path} HTTP/1.1")];
         if !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
             lines.push(format!("Host: {}", self.address));
         }
         lines.extend(self.headers.iter().map(|(name, value)| format!("{name}: {value}")));
         lines.extend(body.map(|body| format!("Content-Length: {}", body.len())));
         let request = format!("{}\r\n\r\n{}", lines.join("\r\n"), body.unwrap_or_default());
-        let reply = self.raw(request.as_bytes());
+        let kept = self.idle.lock().unwrap().pop();
+        let kept = kept.map(|stream| self.exchange(stream, request.as_bytes(), method));
+        let reply = match kept {
+            Some(Ok(reply)) => reply,
+            // It was closed meanwhile.
+            _ => self.exchange(self.connect(), request.as_bytes(), method).unwrap(),
+        };
         (self.check)(method, path, &reply);
         reply
     }
 
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream
+    }
+
+    fn exchange(&self, mut stream: TcpStream, request: &[u8], method: &str) -> io::Result<Reply> {
+        stream.write_all(request)?;
+        let mut answer = Vec::new();
+        let head = loop {
+            if let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") {
+                break Reply::parse(&answer[..end + 4]);
+            }
+            more(&mut stream, &mut answer)?;
+        };
+        let length: usize = head.header("content-length").map_or(0, |text| text.parse().unwrap());
+        let whole = head.bytes.len() + if method == "HEAD" { 0 } else { length };
+        while answer.len() < whole {
+            more(&mut stream, &mut answer)?;
+        }
+        if head.header("connection") != Some("close") {
+            self.idle.lock().unwrap().push(stream);
+        }
+        Ok(Reply::parse(&answer))
+    }
+
     /// Sends bytes as they are, and reads until the server closes the connection.
     pub(crate) fn raw(&self, request: &[u8]) -> Reply {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let mut stream = self.connect();
         // A server that refuses early may stop reading.
         let _ = stream.write_all(request);
         let mut answer = Vec::new();
-        let mut chunk = [0; 4096];
-        loop {
-            match stream.read(&mut chunk) {
-                Ok(0) => break,
-                Ok(read) => answer.extend_from_slice(&chunk[..read]),
-                Err(_) if !answer.is_empty() => break,
-                Err(error) => panic!("no answer: {error}"),
-            }
-        }
+        while more(&mut stream, &mut answer).is_ok() {}
         Reply::parse(&answer)
+    }
+}
+
+fn more(stream: &mut TcpStream, answer: &mut Vec<u8>) -> io::Result<()> {
+    let mut chunk = [0; 4096];
+    match stream.read(&mut chunk)? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        read => {
+            answer.extend_from_slice(&chunk[..read]);
+            Ok(())
+        }
     }
 }
 

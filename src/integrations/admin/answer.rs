@@ -72,48 +72,48 @@ impl Refused {
     pub(super) fn body_too_large() -> Self {
         let message = format!("The body must have at most {LONGEST_BODY} bytes");
         let details = json!({ "max": LONGEST_BODY });
-        Self::new(413, ErrorBody::new("BODY_TOO_LARGE", message, details))
+        Self::new(413, &ErrorBody::new("BODY_TOO_LARGE", message, details))
     }
 
     pub(super) fn cross_site() -> Self {
         let message = "Requests from pages of other sites are refused";
-        Self::new(403, ErrorBody::new("CROSS_SITE_REQUEST", message, Value::Null))
+        Self::new(403, &ErrorBody::new("CROSS_SITE_REQUEST", message, Value::Null))
     }
 
     pub(super) fn incomplete_body() -> Self {
         let message = "The body did not arrive whole";
-        Self::new(400, ErrorBody::new("INCOMPLETE_BODY", message, Value::Null))
+        Self::new(400, &ErrorBody::new("INCOMPLETE_BODY", message, Value::Null))
     }
 
     pub(super) fn malformed_json(line: usize, column: usize) -> Self {
         let message = format!("The body is not JSON: see line {line}, column {column}");
         let details = json!({ "line": line, "column": column });
-        Self::new(400, ErrorBody::new("MALFORMED_JSON", message, details))
+        Self::new(400, &ErrorBody::new("MALFORMED_JSON", message, details))
     }
 
     pub(super) fn no_route() -> Self {
         let message = "The admin API has no such route";
-        Self::new(404, ErrorBody::new("ROUTE_NOT_FOUND", message, Value::Null))
+        Self::new(404, &ErrorBody::new("ROUTE_NOT_FOUND", message, Value::Null))
     }
 
     pub(super) fn not_json() -> Self {
         let message = "Send `Content-Type: application/json`, even without a body";
-        Self::new(415, ErrorBody::new("UNSUPPORTED_MEDIA_TYPE", message, Value::Null))
+        Self::new(415, &ErrorBody::new("UNSUPPORTED_MEDIA_TYPE", message, Value::Null))
     }
 
     pub(super) fn precondition_required() -> Self {
         let message = "Send `If-Match` with the `ETag` of the key as you saw it";
-        Self::new(428, ErrorBody::new("PRECONDITION_REQUIRED", message, Value::Null))
+        Self::new(428, &ErrorBody::new("PRECONDITION_REQUIRED", message, Value::Null))
     }
 
     pub(super) fn wrong_method(allowed: &str) -> Self {
         let message = "This route has other methods: see `Allow`";
         let Self(answer) =
-            Self::new(405, ErrorBody::new("METHOD_NOT_ALLOWED", message, Value::Null));
+            Self::new(405, &ErrorBody::new("METHOD_NOT_ALLOWED", message, Value::Null));
         Self(Box::new(answer.header("allow", allowed)))
     }
 
-    fn new(status: u16, body: ErrorBody) -> Self {
+    fn new(status: u16, body: &ErrorBody) -> Self {
         let answer = Answer::new(status, body.to_json());
         Self(Box::new(if status == 503 { answer.header("retry-after", "1") } else { answer }))
     }
@@ -121,7 +121,7 @@ impl Refused {
 
 impl From<ManageError> for Refused {
     fn from(error: ManageError) -> Self {
-        Self::new(error.status(), error.body())
+        Self::new(error.status(), &error.body())
     }
 }
 

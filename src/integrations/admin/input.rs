@@ -99,15 +99,17 @@ fn from<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, String> {
 const LACKS: &str = "missing field ";
 
 /// The rule in serde's words, without what was given.
+///
+/// What is expected stands at the end of them, behind all that was given.
 fn rule(said: &str) -> String {
     let expected = said.rsplit_once(", expected ").map(|(_, expected)| expected);
     match (said.split('`').next(), expected) {
+        _ if said.ends_with(", there are no fields") => "is unknown".to_owned(),
         // These are of our own types, and hold nothing that was not shown before.
         (Some("" | LACKS), _) => said.to_owned(),
         (Some("unknown field "), Some(known)) => {
             format!("is or holds an unknown field; expected {known}")
         }
-        (Some("unknown field "), None) => "is unknown".to_owned(),
         (_, Some(expected)) => format!("must be {expected}"),
         (_, None) => "has the wrong form".to_owned(),
     }
