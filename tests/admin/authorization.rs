@@ -282,3 +282,21 @@ fn nobody_lists_what_they_do_not_manage() {
     let options = client.get(&format!("{KEYS}/options")).expect(200).body;
     assert!(!options.contains("org_2") && !options.contains("Theirs"), "{options}");
 }
+
+/// Another owner's key is as one that isn't there, to the last byte.
+#[test]
+fn another_owners_key_is_not_there() {
+    let world = World::new();
+    let (theirs, _) = world.give(NewKey::named("theirs").owner("org_2"));
+    let client = world.admin();
+    for (deed, _) in DEEDS.into_iter().filter(|(deed, _)| !deed.is_about_all()) {
+        let mut answers = [theirs.as_str(), "key_0123456789abcdef"].map(|id| {
+            let mut reply = deed.of(&client, id, &new_key(Width::Within));
+            reply.headers.retain(|(name, _)| name != "date");
+            (reply.status, reply.headers, reply.body)
+        });
+        answers.sort();
+        assert_eq!(answers[0], answers[1], "{deed:?}");
+        assert_eq!(answers[0].0, 404);
+    }
+}

@@ -53,6 +53,46 @@ fn whoever_has_no_valid_key_is_answered_as_on_every_other_route() {
     refused(&twice, 400, "AMBIGUOUS_API_KEY");
 }
 
+/// Beside a route behind the layer: the same status, the same body, the same headers.
+#[test]
+fn refusals_are_those_of_a_guarded_route() {
+    let world = World::guarded();
+    let token = world.token("org_1", &["api.key.*"]);
+    let (_, sandbox) = world.give(NewKey::named("x").owner("o").environment(Environment::SANDBOX));
+    let (_, far) = world.give(NewKey::named("x").owner("o").ip_allowlist(["10.0.0.0/8"]));
+    let soon = world.keys.now().saturating_add(std::time::Duration::from_secs(1));
+    let (_, expired) = world.give(NewKey::named("x").owner("o").expires_at(soon));
+    let limit = RateLimit::per_minute(1).unwrap();
+    let (_, limited) = world.give(NewKey::named("x").owner("o").rate_limit(limit));
+    world.clock.set(soon);
+    world.client(&limited).get("/guarded").expect(200);
+    let clients = [
+        world.anyone(),
+        world.client(&sandbox),
+        world.client(&far),
+        world.client(&expired),
+        world.client(&limited),
+        world.client("nonsense"),
+        world.client(""),
+        world.client("eyJhbGciOi.J9.x"),
+        world.anyone().with("X-API-Key", "nonsense"),
+        world.client(&token).bearer(&token),
+        world.client(&token).with("X-API-Key", &sandbox),
+        world.anyone().with("X-API-Key", "\u{1f511}"),
+    ];
+    for client in clients {
+        let mut guarded = client.get("/guarded");
+        let mut admin = client.get(KEYS);
+        for reply in [&mut guarded, &mut admin] {
+            reply.headers.retain(|(name, _)| name != "date" && name != "x-content-type-options");
+            reply.headers.sort();
+        }
+        assert!(guarded.status >= 400, "{client:?}");
+        assert_eq!((guarded.status, guarded.body), (admin.status, admin.body), "{client:?}");
+        assert_eq!(guarded.headers, admin.headers, "{client:?}");
+    }
+}
+
 #[test]
 fn an_administrators_key_keeps_its_own_rules() {
     let world = World::new();

@@ -96,3 +96,19 @@ fn reports_and_options() {
     let prefixes = json!([{ "prefix": "ak_live", "environment": "production" }]);
     assert_eq!((&options["prefixes"], &options["roles"]), (&prefixes, &json!([])));
 }
+
+/// Below a path of the host's, the API tells where its keys are from there.
+#[test]
+fn the_router_may_be_nested() {
+    let world = World::nested("/internal");
+    let admin = world.served.client().bearer(&world.token("org_1", &["api.key.*"]));
+    let created =
+        admin.json("POST", "/internal/admin/api-keys", &json!({ "name": "a" })).expect(201);
+    let at = created.header("location").unwrap().to_owned();
+    assert_eq!(at, format!("/internal{}", path(&created.json())));
+    admin.get(&at).expect(200);
+    admin.send("DELETE", &at, None).expect(200);
+    assert_eq!(admin.get("/internal/admin/api-keys/").expect(404).code(), "ROUTE_NOT_FOUND");
+    let all = admin.send("PUT", "/internal/admin/api-keys", None).expect(405);
+    assert_eq!(all.header("allow"), Some("GET, POST, HEAD"));
+}

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use keyward::admin::{self, Authorizer, Credentials, KeyAuthorizer, Unauthorized};
 use keyward::store::{KeyStore, LogQuery, UsageStore};
 use keyward::{
-    Actor, Change, Environment, Event, FakeClock, KeyId, KeyQuery, KeyRecord, KeyScheme,
-    KeyService, MemoryStore, NewKey, PepperRing, Roles, SharedKeyStore, StoreError, StoreErrorKind,
-    Usage, UsageDelta,
+    Actor, ApiKeyLayer, Change, Environment, Event, FakeClock, KeyId, KeyQuery, KeyRecord,
+    KeyScheme, KeyService, MemoryStore, NewKey, PepperRing, Roles, SharedKeyStore, StoreError,
+    StoreErrorKind, Usage, UsageDelta,
 };
 use serde_json::{Value, json};
 
@@ -33,6 +33,29 @@ impl World {
 
     pub(crate) fn authorized<A: Authorizer>(by: impl FnOnce(KeyService) -> A) -> Self {
         Self::of(MemoryStore::new(), by)
+    }
+
+    /// The same, and beside it a route behind the layer, `/guarded`.
+    pub(crate) fn guarded() -> Self {
+        let mut world = Self::new();
+        let layer = ApiKeyLayer::new(world.keys.clone(), Environment::PRODUCTION);
+        let guarded = axum::routing::get(|| async { "" });
+        let authorizer = KeyAuthorizer::new(world.keys.clone(), Environment::PRODUCTION);
+        let router = axum::Router::new()
+            .route("/guarded", guarded)
+            .route_layer(layer)
+            .merge(admin::router(world.keys.clone(), authorizer));
+        world.served = Served::new(router);
+        world
+    }
+
+    /// The same below a path.
+    pub(crate) fn nested(below: &str) -> Self {
+        let mut world = Self::new();
+        let authorizer = KeyAuthorizer::new(world.keys.clone(), Environment::PRODUCTION);
+        let router = admin::router(world.keys.clone(), authorizer);
+        world.served = Served::new(axum::Router::new().nest(below, router));
+        world
     }
 
     /// The host itself asks, and the store fails each time.

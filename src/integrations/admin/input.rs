@@ -12,7 +12,8 @@ use super::answer::Refused;
 use super::tree::Tree;
 use crate::error::FieldError;
 
-/// The longest body, in bytes: a key with everything at its longest has a quarter of it.
+/// The longest body, in bytes. Metadata has at most a quarter of it, and thousands of networks
+/// or resources have room.
 pub(super) const LONGEST_BODY: usize = 64 * 1024;
 
 /// A caller's name for a request that makes a key, so that it makes one only.
@@ -150,5 +151,32 @@ fn one<'h>(
         (None, _) => Ok(None),
         (Some(Ok(text)), None) => Ok(Some(text)),
         _ => Err(FieldError::unshown(name.as_str(), rule).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_what_serde_says_only_our_own_words_stay() {
+        for (said, expected) in [
+            ("invalid type: string \"S\", expected a sequence", "must be a sequence"),
+            ("invalid type: string \", expected S\", expected u32", "must be u32"),
+            ("unknown variant `S`, expected `open` or `closed`", "must be `open` or `closed`"),
+            ("unknown field `S, expected S`, there are no fields", "is unknown"),
+            (
+                "unknown field `S`, expected `reason`",
+                "is or holds an unknown field; expected `reason`",
+            ),
+            ("missing field `count`", "missing field `count`"),
+            (
+                "`rate_limit.count` must be 1 to 9, got `0`",
+                "`rate_limit.count` must be 1 to 9, got `0`",
+            ),
+            ("S", "has the wrong form"),
+        ] {
+            assert_eq!(rule(said), expected);
+        }
     }
 }

@@ -1,11 +1,12 @@
 use axum::body::Body;
+use axum::extract::OriginalUri;
 use axum::http::request::Parts;
 
 use super::answer::{Refused, Reply};
 use super::input::{self, idempotency_key, if_match};
 use super::list::{Listing, Trail, no_parameters};
 use super::request::{Described, Nothing, Revocation, RotationBody};
-use super::routes::{BASE, Operation, Target};
+use super::routes::{Operation, Target};
 use super::views::{AfterChange, OptionsView, UsageView, WithSecret};
 use crate::grant::Environment;
 use crate::policy::Actor;
@@ -116,7 +117,9 @@ impl Asked<'_> {
             None => new,
         };
         let key = self.service.issue(self.actor, new).await?;
-        let at = format!("{BASE}/{}", key.id());
+        // Whole, even if the host has nested the router.
+        let asked = self.parts.extensions.get().map_or(&self.parts.uri, |OriginalUri(uri)| uri);
+        let at = format!("{}/{}", asked.path(), key.id());
         Ok(issued(key)?.created(&at))
     }
 

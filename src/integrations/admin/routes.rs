@@ -2,6 +2,9 @@ use axum::http::Method;
 
 use crate::token::KeyId;
 
+/// Where the keys are.
+const BASE: &str = "/admin/api-keys";
+
 /// What the host's router hands over: all that is at or below `/admin/api-keys`.
 pub(super) const PATHS: &[&str] = &[
     BASE,
@@ -10,9 +13,6 @@ pub(super) const PATHS: &[&str] = &[
     #[cfg(feature = "openapi")]
     "/admin/openapi.json",
 ];
-
-/// Where the keys are.
-pub(super) const BASE: &str = "/admin/api-keys";
 
 /// What a route does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
