@@ -31,6 +31,7 @@ fn a_wrong_key_is_refused_and_a_right_one_is_kept_nowhere() {
         page.see("#admin-key").await;
         page.sign_in_again().await;
         page.says("h1", "Reports").await;
+        page.see(".report").await;
 
         world.keys.revoke(&host(), world.admin_id, Reason::Policy).await.unwrap();
         page.press("Keys").await;
