@@ -98,9 +98,9 @@ pub use crate::service::{
     SharedKeyStore,
 };
 pub use crate::store::{
-    Change, ChangeFeed, Changes, Charge, DEFAULT_MAX_STALENESS, Expect, Hints, KeyQuery, KeyStore,
-    LimitStore, LimitSubject, ListPosition, LogOrder, LogQuery, MemoryLimitStore, MemoryStore,
-    OwnerCap, SharedLimit, SharedLimitStore, Taken, UsageStore,
+    Change, ChangeFeed, Changes, Charge, DEFAULT_MAX_STALENESS, Expect, Heartbeat, Hints, KeyQuery,
+    KeyStore, LimitStore, LimitSubject, ListPosition, LogOrder, LogQuery, MemoryLimitStore,
+    MemoryStore, NodeRow, OwnerCap, RollCall, SharedLimit, SharedLimitStore, Taken, UsageStore,
 };
 pub use crate::timestamp::{Clock, FakeClock, Moment, SystemClock, TickingClock, Timestamp};
 pub use crate::token::{ApiKey, KeyId, Prefix};

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use keyward::{ChangeFeed as _, KeyCache, KeyId, KeyRecord, KeyStore as _};
-use nodes::database::Rows;
+use nodes::database::{Broken, Rows};
 use nodes::{Database, MILLI, NodeClock, Random, SECOND, Tasks, Time, is_revoked, key};
 
 const NODES: usize = 3;
@@ -31,6 +31,8 @@ enum Trouble {
     Rewrites,
     /// Machines are suspended.
     Suspends,
+    /// Heartbeats are switched on and off.
+    Switches,
     Trims,
 }
 
@@ -40,11 +42,15 @@ struct Weather {
     /// How often nodes look at the log by themselves, in a thousand steps.
     polls: u64,
     delay: u64,
+    /// Whether there are heartbeats from the start.
+    heartbeats: bool,
 }
 
 impl Weather {
     fn of(random: &mut Random) -> Self {
-        use Trouble::{Bounds, Clocks, Drops, Outages, Restarts, Rewrites, Suspends, Trims};
+        use Trouble::{
+            Bounds, Clocks, Drops, Outages, Restarts, Rewrites, Suspends, Switches, Trims,
+        };
         let likely = [
             (Suspends, 400),
             // Not both: two clocks that are wrong together deceive.
@@ -56,6 +62,7 @@ impl Weather {
             (Outages, 500),
             (Rewrites, 600),
             (Trims, 300),
+            (Switches, 400),
         ];
         let mut troubles = Vec::new();
         for (trouble, per_mille) in likely {
@@ -72,6 +79,17 @@ impl Weather {
             troubles,
             polls: [0, 15, 50, 150][random.index(4)],
             delay: [0, 20 * MILLI, 800 * MILLI, 8 * SECOND][random.index(4)],
+            heartbeats: random.chance(600),
+        }
+    }
+
+    /// In which nodes hear of each other soon enough that it makes a difference.
+    fn with_heartbeats(random: &mut Random) -> Self {
+        Self {
+            polls: [100, 200, 400][random.index(3)],
+            delay: [0, 20 * MILLI, 200 * MILLI, 2 * SECOND][random.index(4)],
+            heartbeats: true,
+            ..Self::of(random)
         }
     }
 
@@ -86,6 +104,11 @@ struct Ledger {
     /// When a revoke was acknowledged, and until when the key may still be accepted, in
     /// real time.
     revoked: HashMap<KeyId, (u64, u64)>,
+    /// When a node was told that a revoke is in effect everywhere, before its bound had
+    /// passed, and of what record.
+    everywhere: HashMap<KeyId, (String, u64)>,
+    /// How often that was so.
+    early: u64,
     /// When a node's own revoke of a key was acknowledged, and of what record.
     own: HashMap<(usize, KeyId), (String, u64)>,
     /// When a node last saw a key revoked, and by what record.
@@ -113,12 +136,13 @@ struct World {
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
-        let mut random = Random(seed);
-        let weather = Weather::of(&mut random);
+    fn new(mut random: Random, weather: Weather, broken: Option<Broken>) -> Self {
+        let seed = random.next();
         let time = Time::default();
         time.advance(SECOND);
-        let database = Database::new(NODES, &time, seed);
+        let mut database = Database::new(NODES, &time, seed);
+        database.broken = broken;
+        database.rows.lock().unwrap().roll.switched = weather.heartbeats.into();
         let clocks: Vec<_> = (0..NODES).map(|_| NodeClock::new(&time)).collect();
         let mut world = Self {
             random,
@@ -142,6 +166,7 @@ impl World {
     /// A process on a node. Records get old: only the log and the fence keep them right.
     fn start(&mut self, node: usize) -> KeyCache {
         let time = self.time.clone();
+        let sleep = move |duration| sleep(time.clone(), duration);
         let builder = KeyCache::builder(self.database.on(node))
             .clock(self.clocks[node].clone())
             .max_age(Duration::from_secs(1_000_000))
@@ -150,11 +175,6 @@ impl World {
         if self.random.chance(500) {
             return builder.build();
         }
-        let sleep = move |duration: Duration| {
-            let time = time.clone();
-            let at = time.now() + u64::try_from(duration.as_micros()).unwrap();
-            async move { time.sleep_until(at).await }
-        };
         builder.timer(sleep).build()
     }
 
@@ -220,19 +240,26 @@ impl World {
         let change = self.database.change(id, revokes);
         let (cache, database) = (self.caches[node].clone(), self.database.clone());
         let ledger = Rc::clone(&self.ledger);
+        let waits = self.random.chance(700);
         self.tasks.spawn(node, async move {
             let document = change.record.to_document();
             if cache.commit(change).await.is_ok() && revokes {
-                let own = (document, database.time.now());
+                let own = (document.clone(), database.time.now());
                 ledger.borrow_mut().own.insert((node, id), own);
                 let acknowledged = database.time.now();
                 let unseen = cache.unseen_for().await;
-                let mut ledger = ledger.borrow_mut();
                 // Unless that copy is gone already.
                 if database.record(id).as_ref().is_some_and(is_revoked) {
+                    let mut ledger = ledger.borrow_mut();
                     let unseen = u64::try_from(unseen.as_micros()).unwrap();
                     let by = ledger.unknown[node].max(database.time.now() + unseen);
                     ledger.revoked.entry(id).or_insert((acknowledged, by));
+                }
+                let slept = |duration| sleep(database.time.clone(), duration);
+                // What can't be read of the bound may be an hour.
+                let is_short = unseen < Duration::from_secs(20);
+                if waits && is_short && cache.everywhere(unseen, slept).await {
+                    ledger.borrow_mut().told(node, id, document, &database);
                 }
             }
         });
@@ -262,6 +289,12 @@ impl World {
         }
         if self.weather.has(Trouble::Bounds) && self.random.chance(10) {
             self.set_bound();
+        }
+        if self.weather.has(Trouble::Switches) && self.random.chance(10) {
+            let (store, on) = (self.database.on(0), self.random.chance(600));
+            self.tasks.spawn(NODES, async move {
+                let _ = store.set_heartbeats(on).await;
+            });
         }
         if self.weather.has(Trouble::Trims) && self.random.chance(10) {
             let mut rows = self.database.rows.lock().unwrap();
@@ -310,6 +343,7 @@ impl World {
         let mut rows = self.database.rows.lock().unwrap();
         // What a new process doesn't know of a bound is told in the documentation.
         copy.max_staleness = rows.max_staleness;
+        copy.roll.incarnation = self.time.now();
         let bound = u64::try_from(copy.max_staleness.as_micros()).unwrap();
         *rows = copy;
         drop(rows);
@@ -330,6 +364,7 @@ impl World {
                 ledger.revoked.insert(id, (now, by.max(now + bound)));
             } else {
                 ledger.revoked.remove(&id);
+                ledger.everywhere.remove(&id);
             }
         }
     }
@@ -342,7 +377,10 @@ impl World {
         for link in self.database.links.lock().unwrap().iter_mut() {
             link.down = false;
         }
-        for _ in 0..400 {
+        for _ in 0..4_000 {
+            if self.tasks.len() == 0 {
+                break;
+            }
             self.time.advance(100 * MILLI);
             self.tasks.run(&mut self.random, |_| true);
         }
@@ -364,6 +402,16 @@ impl World {
 }
 
 impl Ledger {
+    /// A node was told that its revoke is in effect everywhere.
+    fn told(&mut self, node: usize, id: KeyId, document: String, database: &Database) {
+        self.early += 1;
+        let at = database.time.now().max(self.unknown[node]);
+        // Unless that copy is gone already.
+        if database.record(id).is_some_and(|record| record.to_document() == document) {
+            self.everywhere.entry(id).or_insert((document, at));
+        }
+    }
+
     fn saw(
         &mut self,
         node: usize,
@@ -393,6 +441,12 @@ impl Ledger {
         }
         // If that is what the database still holds, and no copy without it came between.
         let holds = |document: &String| held.is_some_and(|held| held.to_document() == *document);
+        if let Some((document, at)) = self.everywhere.get(&id)
+            && began > *at
+            && holds(document)
+        {
+            self.faults.push(format!("node {node}: {id} accepted at {now}, refused everywhere"));
+        }
         for (seen, what) in
             [(&self.seen, "came back from the dead"), (&self.own, "outlived its own revoke")]
         {
@@ -406,6 +460,11 @@ impl Ledger {
     }
 }
 
+async fn sleep(time: Time, duration: Duration) {
+    let at = time.now() + u64::try_from(duration.as_micros()).unwrap();
+    time.sleep_until(at).await;
+}
+
 fn at_once<F: Future>(future: F) -> F::Output {
     let mut future = std::pin::pin!(future);
     match future.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
@@ -414,10 +473,13 @@ fn at_once<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// What came of one seed: how many were accepted, refused, and neither.
-fn run(seed: u64) -> (u64, u64, u64) {
+/// What came of one seed: how many were accepted, refused, and neither, and how many waits
+/// for all nodes were short.
+fn run(seed: u64, weather: fn(&mut Random) -> Weather, broken: Option<Broken>) -> [u64; 4] {
     let case = format!("KEYWARD_TEST_SEED={seed}");
-    let mut world = World::new(seed);
+    let mut random = Random(seed);
+    let weather = weather(&mut random);
+    let mut world = World::new(random, weather, broken);
     for _ in 0..500 {
         world.step();
     }
@@ -429,25 +491,82 @@ fn run(seed: u64) -> (u64, u64, u64) {
         ledger.faults.len(),
         ledger.faults.first()
     );
-    (ledger.accepted, ledger.refused, ledger.unavailable)
+    [ledger.accepted, ledger.refused, ledger.unavailable, ledger.early]
 }
 
 /// 200 seeds; 2,000 at the scale of CI.
-#[test]
-fn a_revoked_key_is_refused_everywhere_within_the_bound() {
+fn many(weather: fn(&mut Random) -> Weather, least: [u64; 4]) {
     if let Ok(seed) = std::env::var("KEYWARD_TEST_SEED") {
-        run(seed.parse().unwrap());
+        run(seed.parse().unwrap(), weather, None);
         return;
     }
-    let scale: u64 = std::env::var("KEYWARD_TEST_SCALE").map_or(1, |it| it.parse().unwrap());
-    let mut sums = (0, 0, 0);
-    for seed in 0..200 * scale {
-        let (accepted, refused, unavailable) = run(seed);
-        sums = (sums.0 + accepted, sums.1 + refused, sums.2 + unavailable);
+    let mut sums = [0; 4];
+    for seed in 0..200 * scale() {
+        for (sum, more) in sums.iter_mut().zip(run(seed, weather, None)) {
+            *sum += more;
+        }
     }
-    println!("accepted {}, refused {}, unavailable {}", sums.0, sums.1, sums.2);
-    assert!(
-        sums.0 > 20_000 * scale && sums.1 > 5_000 * scale && sums.2 > 5_000 * scale,
-        "{sums:?}"
-    );
+    let [accepted, refused, unavailable, early] = sums;
+    println!("accepted {accepted}, refused {refused}, unavailable {unavailable}, early {early}");
+    let least = least.map(|least| least * scale());
+    assert!(sums.iter().zip(least).all(|(sum, least)| *sum > least), "{sums:?}");
+}
+
+#[test]
+fn a_revoked_key_is_refused_everywhere_within_the_bound() {
+    many(Weather::of, [20_000, 5_000, 5_000, 20]);
+}
+
+#[test]
+fn a_key_is_accepted_nowhere_once_all_nodes_are_said_to_refuse_it() {
+    many(Weather::with_heartbeats, [20_000, 5_000, 5_000, 100]);
+}
+
+/// An empty log says nothing of what was in it a moment ago.
+#[test]
+fn a_log_that_is_trimmed_to_its_end_keeps_nobody_stale() {
+    let time = Time::default();
+    time.advance(SECOND);
+    let database = Database::new(2, &time, 1);
+    let cache = KeyCache::builder(database.on(0)).clock(NodeClock::new(&time)).build();
+    let id = key(1);
+    let write = |revoked| {
+        at_once(database.on(1).commit(database.change(id, revoked))).unwrap();
+        database.rows.lock().unwrap().log.clear();
+    };
+    write(false);
+    for _ in 0..3 {
+        at_once(cache.catch_up()).unwrap();
+        assert!(!is_revoked(&at_once(cache.get(id)).unwrap().unwrap()));
+    }
+    write(true);
+    at_once(cache.catch_up()).unwrap();
+    assert!(is_revoked(&at_once(cache.get(id)).unwrap().unwrap()));
+}
+
+/// With a store that breaks a clause of heartbeats, somebody is told too early.
+fn finds(broken: Broken) {
+    if let Ok(seed) = std::env::var("KEYWARD_TEST_SEED") {
+        run(seed.parse().unwrap(), Weather::with_heartbeats, Some(broken));
+        return;
+    }
+    for seed in 0..1_000 {
+        run(seed, Weather::with_heartbeats, Some(broken));
+    }
+}
+
+#[test]
+#[should_panic(expected = "refused everywhere")]
+fn the_simulation_finds_a_store_that_removes_rows_that_have_changed() {
+    finds(Broken::ChangedRowsAreGone);
+}
+
+#[test]
+#[should_panic(expected = "refused everywhere")]
+fn the_simulation_finds_a_store_whose_epoch_stays() {
+    finds(Broken::EpochStays);
+}
+
+fn scale() -> u64 {
+    std::env::var("KEYWARD_TEST_SCALE").map_or(1, |it| it.parse().unwrap())
 }

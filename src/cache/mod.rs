@@ -9,6 +9,7 @@ mod entry;
 mod fence;
 mod flights;
 mod freshness;
+mod heartbeats;
 mod lanes;
 mod lookup;
 mod pass;
@@ -31,6 +32,7 @@ pub use self::builder::KeyCacheBuilder;
 use self::builder::Settings;
 use self::flights::Flights;
 use self::freshness::{Freshness, Instant};
+use self::heartbeats::Heartbeats;
 use self::lanes::Lanes;
 pub use self::pass::CaughtUp;
 use self::pass::{Head, Last};
@@ -41,7 +43,8 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::record::{Event, KeyRecord, Usage, UsageDelta};
 use crate::scheme::Lane;
 use crate::store::{
-    Change, ChangeFeed, Changes, DynSharedStore, KeyQuery, KeyStore, LogQuery, UsageStore,
+    Change, ChangeFeed, Changes, DynSharedStore, Heartbeat, KeyQuery, KeyStore, LogQuery, NodeRow,
+    RollCall, UsageStore,
 };
 use crate::timestamp::{Clock, Moment};
 use crate::token::KeyId;
@@ -99,6 +102,7 @@ struct Inner {
     flights: Flights,
     lanes: Lanes,
     promise: Promise,
+    heartbeats: Heartbeats,
     /// One pass over the log at a time.
     turn: Permits,
     head: Mutex<Head>,
@@ -127,6 +131,7 @@ impl KeyCache {
             flights: Flights::default(),
             lanes: Lanes::new(settings.misses_at_once, settings.strangers_per_second),
             promise: Promise::new(),
+            heartbeats: Heartbeats::default(),
             turn: Permits::new(1),
             head: Mutex::new(Head::Unknown),
             begun: AtomicU64::new(0),
@@ -235,6 +240,18 @@ impl ChangeFeed for KeyCache {
         self.0.source.set_max_staleness_dyn(bound).await?;
         self.0.promise.told(micros(bound), self.instant());
         Ok(())
+    }
+
+    async fn set_heartbeats(&self, on: bool) -> Result<(), StoreError> {
+        self.0.source.set_heartbeats_dyn(on).await
+    }
+
+    async fn roll_call(
+        &self,
+        beat: Heartbeat<'_>,
+        gone: &[NodeRow],
+    ) -> Result<RollCall, StoreError> {
+        self.0.source.roll_call_dyn(beat, gone).await
     }
 }
 

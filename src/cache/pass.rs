@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::freshness::{Fresh, Instant};
+use super::freshness::Fresh;
 use super::lanes::PATIENCE;
 use super::permits::Patience;
 use super::{KeyCache, LONGEST, lock, micros};
@@ -112,6 +112,7 @@ impl KeyCache {
         let inner = &*self.0;
         let at = self.instant();
         let mut done = CaughtUp::default();
+        let mut beats = 0;
         loop {
             let head = *lock(&inner.head);
             let read = match head {
@@ -121,8 +122,14 @@ impl KeyCache {
             };
             match read {
                 Read::More => {}
-                Read::End(max_staleness) => {
-                    self.publish(at, max_staleness, number);
+                Read::End(settings) => {
+                    let bound = self.told(settings.max_staleness);
+                    // Before anything is used by this pass. Who had no row reads the log
+                    // again now that it has one: nobody waited for it before.
+                    if settings.heartbeats && !self.beat(bound, &mut beats).await? {
+                        continue;
+                    }
+                    inner.freshness.publish(Fresh { at, bound, pass: number });
                     return Ok(done);
                 }
                 Read::Rewritten => {
@@ -145,14 +152,16 @@ impl KeyCache {
         inner.shelf.clear();
         let head = newest.entries.first();
         *lock(&inner.head) = head.map_or(Head::Start, |(at, event)| Head::At(*at, event.id));
-        Ok(Read::End(newest.max_staleness))
+        Ok(Read::end(&newest))
     }
 
     /// A log that was empty says nothing of what it is now, so nothing is kept with it.
     async fn look_for_first(&self) -> Result<Read, StoreError> {
         let first = self.changes_of(LogQuery::from(0).limit(1)).await?;
         if first.entries.is_empty() {
-            return Ok(Read::End(first.max_staleness));
+            // It may have held entries, and been trimmed to its end.
+            self.0.shelf.clear();
+            return Ok(Read::end(&first));
         }
         *lock(&self.0.head) = Head::Unknown;
         Ok(Read::More)
@@ -175,7 +184,7 @@ impl KeyCache {
         }
         done.entries += rest.len();
         let is_end = page.entries.len() < PAGE;
-        Ok(if is_end { Read::End(page.max_staleness) } else { Read::More })
+        Ok(if is_end { Read::end(&page) } else { Read::More })
     }
 
     fn apply(&self, at: u64, event: &Event) -> Result<(), StoreError> {
@@ -191,15 +200,15 @@ impl KeyCache {
         Ok(())
     }
 
-    fn publish(&self, at: Instant, max_staleness: Duration, pass: u64) {
+    /// The bound that this node keeps, in microseconds, when the store says this one.
+    pub(super) fn told(&self, max_staleness: Duration) -> u64 {
         let max_staleness = max_staleness.min(LONGEST);
-        let own = self.0.settings.max_staleness.unwrap_or(LONGEST);
-        let bound = micros(max_staleness.min(own));
         self.0.promise.told(micros(max_staleness), self.instant());
-        self.0.freshness.publish(Fresh { at, bound, pass });
+        let own = self.0.settings.max_staleness.unwrap_or(LONGEST);
+        micros(max_staleness.min(own))
     }
 
-    async fn changes_of(&self, query: LogQuery) -> Result<Changes, StoreError> {
+    pub(super) async fn changes_of(&self, query: LogQuery) -> Result<Changes, StoreError> {
         self.0.source.changes_dyn(&query).await
     }
 
@@ -221,6 +230,19 @@ impl KeyCache {
 
 enum Read {
     More,
-    End(Duration),
+    End(Settings),
     Rewritten,
+}
+
+/// The settings of the store that were read with the end of the log.
+struct Settings {
+    max_staleness: Duration,
+    heartbeats: bool,
+}
+
+impl Read {
+    fn end(page: &Changes) -> Self {
+        let Changes { max_staleness, heartbeats, .. } = *page;
+        Self::End(Settings { max_staleness, heartbeats })
+    }
 }

@@ -30,14 +30,28 @@ impl Promise {
             known.before.push((longer, now));
         }
         known.bound = Some(bound);
-        // By the monotonic clock alone: it is never ahead of what has really passed.
-        let left = |(longer, seen): &(u64, Instant)| {
-            longer.saturating_sub(now.monotonic.saturating_sub(seen.monotonic))
-        };
-        known.before.retain(|before| left(before) > bound);
-        let longest = known.before.iter().map(left).fold(bound, u64::max);
-        Duration::from_micros(longest)
+        known.before.retain(|before| left(*before, now) > bound);
+        known.longest(now)
     }
+
+    /// The same by what has been told before; `None` if nothing has.
+    pub(super) fn longest(&self, now: Instant) -> Option<Duration> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.bound.map(|_| known.longest(now))
+    }
+}
+
+impl Known {
+    fn longest(&self, now: Instant) -> Duration {
+        let before = self.before.iter().map(|before| left(*before, now));
+        Duration::from_micros(before.fold(self.bound.unwrap_or_default(), u64::max))
+    }
+}
+
+/// What is left of a longer bound, by the monotonic clock alone: it is never ahead of what
+/// has really passed.
+fn left((longer, seen): (u64, Instant), now: Instant) -> u64 {
+    longer.saturating_sub(now.monotonic.saturating_sub(seen.monotonic))
 }
 
 #[cfg(test)]

@@ -51,7 +51,10 @@ impl KeyService {
         }
     }
 
-    /// Revokes a key, and waits until that is in effect on every node.
+    /// Revokes a key, and waits until that is in effect on every node: until the bound has
+    /// passed, or, with heartbeats
+    /// ([`ChangeFeed::set_heartbeats`](crate::ChangeFeed::set_heartbeats)), until every node
+    /// has said so. [`Changed::everywhere_by`] is then the instant at which all had.
     ///
     /// `sleep` is the runtime's timer, such as `tokio::time::sleep`. Whoever stops waiting
     /// has revoked the key all the same, once the store has acknowledged it. The waiting is
@@ -83,7 +86,7 @@ impl KeyService {
         reason: Reason,
         sleep: impl Fn(Duration) -> F,
     ) -> Result<Changed, ManageError> {
-        let changed = self.revoke(actor, id, reason).await?;
+        let mut changed = self.revoke(actor, id, reason).await?;
         let began = self.0.clock.moment();
         let whole = changed.everywhere_by.saturating_duration_since(began.wall);
         // By the monotonic clock: somebody may set the other one.
@@ -91,6 +94,12 @@ impl KeyService {
             let waited = self.0.clock.moment().monotonic.saturating_sub(began.monotonic);
             whole.checked_sub(waited).filter(|left| !left.is_zero())
         };
+        if let Some(cache) = self.0.store.cache() {
+            if cache.heard_within(left, sleep).await {
+                changed.everywhere_by = changed.everywhere_by.min(self.now());
+            }
+            return Ok(changed);
+        }
         while let Some(left) = left() {
             sleep(left).await;
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::contract::{Change, KeyStore, UsageStore};
 use super::feed::{ChangeFeed, Changes};
 use super::query::{KeyQuery, LogQuery};
+use super::roll::{Heartbeat, NodeRow, RollCall};
 use crate::error::StoreError;
 use crate::record::{Event, KeyRecord, Usage, UsageDelta};
 use crate::token::KeyId;
@@ -51,6 +52,12 @@ impl<S: KeyStore + UsageStore> DynStore for S {
 pub(crate) trait DynSharedStore: DynStore {
     fn changes_dyn<'a>(&'a self, query: &'a LogQuery) -> Answer<'a, Changes>;
     fn set_max_staleness_dyn(&self, bound: Duration) -> Answer<'_, ()>;
+    fn set_heartbeats_dyn(&self, on: bool) -> Answer<'_, ()>;
+    fn roll_call_dyn<'a>(
+        &'a self,
+        beat: Heartbeat<'a>,
+        gone: &'a [NodeRow],
+    ) -> Answer<'a, RollCall>;
 }
 
 impl<S: KeyStore + UsageStore + ChangeFeed> DynSharedStore for S {
@@ -60,5 +67,17 @@ impl<S: KeyStore + UsageStore + ChangeFeed> DynSharedStore for S {
 
     fn set_max_staleness_dyn(&self, bound: Duration) -> Answer<'_, ()> {
         Box::pin(self.set_max_staleness(bound))
+    }
+
+    fn set_heartbeats_dyn(&self, on: bool) -> Answer<'_, ()> {
+        Box::pin(self.set_heartbeats(on))
+    }
+
+    fn roll_call_dyn<'a>(
+        &'a self,
+        beat: Heartbeat<'a>,
+        gone: &'a [NodeRow],
+    ) -> Answer<'a, RollCall> {
+        Box::pin(self.roll_call(beat, gone))
     }
 }

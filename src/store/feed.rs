@@ -1,8 +1,9 @@
-use std::future::Future;
+use std::future::{Future, ready};
 use std::time::Duration;
 
 use super::query::LogQuery;
-use crate::error::StoreError;
+use super::roll::{Heartbeat, NodeRow, RollCall};
+use crate::error::{StoreError, StoreErrorKind};
 use crate::record::Event;
 
 /// How long a revoked key may still work on another node that keeps records in a cache,
@@ -19,6 +20,19 @@ pub const DEFAULT_MAX_STALENESS: Duration = Duration::from_secs(5);
 ///   of its own. Else whoever fills the pool keeps every node from hearing of a revoke.
 /// - **F3** The bound is one value for all nodes, kept with the keys: what
 ///   `set_max_staleness` was last called with, else [`DEFAULT_MAX_STALENESS`].
+///
+/// Of a store that has heartbeats, besides:
+///
+/// - **F4** Whether they are on is one value for all nodes, kept with the keys and off at
+///   first. `changes` reads it together with the entries.
+/// - **F5** `roll_call` is one step, at the primary and as durable as a commit: it removes
+///   the rows that are exactly as `gone` says, beats, and gives every row.
+/// - **F6** The epoch is another after each call of `set_heartbeats`, and when commits or
+///   rows that were acknowledged may be lost: after a failover, a restore, a crash that
+///   loses something. It never comes back.
+///
+/// The two methods have a body so that a store without them is whole: its nodes wait for
+/// the bound.
 pub trait ChangeFeed: Send + Sync + 'static {
     /// Entries of the log as [`KeyStore::log`](crate::KeyStore::log) gives them, and the
     /// bound that holds now.
@@ -41,15 +55,49 @@ pub trait ChangeFeed: Send + Sync + 'static {
         &self,
         bound: Duration,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Switches heartbeats on or off for all nodes: with them,
+    /// [`KeyService::revoke_and_wait`](crate::KeyService::revoke_and_wait) comes back as
+    /// soon as every node has said that it has heard. Each node then writes a row with each
+    /// look at the log, and one that can't keeps nothing.
+    ///
+    /// # Errors
+    ///
+    /// The store can't be written, or has no heartbeats.
+    fn set_heartbeats(&self, on: bool) -> impl Future<Output = Result<(), StoreError>> + Send {
+        let _ = on;
+        ready(Err(no_heartbeats()))
+    }
+
+    /// Removes the rows that are exactly as `gone` says, notes the beat of one node, and
+    /// gives the rows of all.
+    ///
+    /// # Errors
+    ///
+    /// The store can't be written, it isn't the primary, or it has no heartbeats.
+    fn roll_call(
+        &self,
+        beat: Heartbeat<'_>,
+        gone: &[NodeRow],
+    ) -> impl Future<Output = Result<RollCall, StoreError>> + Send {
+        let _ = (beat, gone);
+        ready(Err(no_heartbeats()))
+    }
 }
 
-/// A stretch of the log, and the bound that held when it was read.
+fn no_heartbeats() -> StoreError {
+    StoreError::new(StoreErrorKind::Other).with_context("this store has no heartbeats")
+}
+
+/// A stretch of the log, and the settings that held when it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Changes {
     /// Entries with their positions.
     pub entries: Vec<(u64, Event)>,
     /// How long after its acknowledgement a change may go unseen by any node.
     pub max_staleness: Duration,
+    /// Whether a node must have beaten ([`ChangeFeed::roll_call`]) to use what it keeps.
+    pub heartbeats: bool,
 }
 
 /// Something that wakes a node early when keys may have changed.

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::contract::{Change, Expect, KeyStore, UsageStore};
 use super::feed::{ChangeFeed, Changes, DEFAULT_MAX_STALENESS};
+use super::memory_roll::MemoryRoll;
 use super::query::{KeyQuery, ListPosition, LogOrder, LogQuery};
+use super::roll::{Heartbeat, NodeRow, RollCall};
 use super::table::Table;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::record::{Event, KeyRecord, Usage, UsageDelta};
@@ -30,6 +32,7 @@ struct Written {
     owners: BTreeMap<Box<str>, BTreeSet<ListPosition>>,
     log: Vec<Event>,
     max_staleness: Duration,
+    roll: MemoryRoll,
 }
 
 impl Default for Inner {
@@ -39,6 +42,7 @@ impl Default for Inner {
             owners: BTreeMap::new(),
             log: Vec::new(),
             max_staleness: DEFAULT_MAX_STALENESS,
+            roll: MemoryRoll::default(),
         };
         Self { records: Table::new(), written: written.into(), usage: Mutex::default() }
     }
@@ -139,12 +143,26 @@ fn before(position: u64) -> usize {
 impl ChangeFeed for MemoryStore {
     async fn changes(&self, query: &LogQuery) -> Result<Changes, StoreError> {
         let entries = self.log(query).await?;
-        Ok(Changes { entries, max_staleness: lock(&self.0.written).max_staleness })
+        let Written { max_staleness, ref roll, .. } = *lock(&self.0.written);
+        Ok(Changes { entries, max_staleness, heartbeats: roll.is_on() })
     }
 
     async fn set_max_staleness(&self, bound: Duration) -> Result<(), StoreError> {
         lock(&self.0.written).max_staleness = bound;
         Ok(())
+    }
+
+    async fn set_heartbeats(&self, on: bool) -> Result<(), StoreError> {
+        lock(&self.0.written).roll.switch(on);
+        Ok(())
+    }
+
+    async fn roll_call(
+        &self,
+        beat: Heartbeat<'_>,
+        gone: &[NodeRow],
+    ) -> Result<RollCall, StoreError> {
+        Ok(lock(&self.0.written).roll.call(beat, gone))
     }
 }
 

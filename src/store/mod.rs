@@ -208,7 +208,9 @@ mod feed;
 mod limit;
 mod memory;
 mod memory_limit;
+mod memory_roll;
 mod query;
+mod roll;
 mod table;
 
 pub use self::contract::{Change, Expect, KeyStore, OwnerCap, UsageStore};
@@ -218,6 +220,7 @@ pub use self::limit::{Charge, LimitStore, LimitSubject, SharedLimit, SharedLimit
 pub use self::memory::MemoryStore;
 pub use self::memory_limit::MemoryLimitStore;
 pub use self::query::{KeyQuery, ListPosition, LogOrder, LogQuery};
+pub use self::roll::{Heartbeat, NodeRow, RollCall};
 
 #[cfg(doc)]
 use crate::error::StoreErrorKind;

@@ -246,7 +246,7 @@ impl KeyStore for RowStore {
 impl ChangeFeed for RowStore {
     async fn changes(&self, query: &LogQuery) -> Result<Changes, StoreError> {
         let entries = self.log(query).await?;
-        Ok(Changes { entries, max_staleness: DEFAULT_MAX_STALENESS })
+        Ok(Changes { entries, max_staleness: DEFAULT_MAX_STALENESS, heartbeats: false })
     }
 
     async fn set_max_staleness(&self, _: Duration) -> Result<(), StoreError> {

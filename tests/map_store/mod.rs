@@ -177,7 +177,8 @@ impl ChangeFeed for MapStore {
     async fn changes(&self, query: &LogQuery) -> Result<Changes, StoreError> {
         let entries = self.log(query).await?;
         let max_staleness = self.tables.lock().unwrap().max_staleness;
-        Ok(Changes { entries, max_staleness: max_staleness.unwrap_or(DEFAULT_MAX_STALENESS) })
+        let max_staleness = max_staleness.unwrap_or(DEFAULT_MAX_STALENESS);
+        Ok(Changes { entries, max_staleness, heartbeats: false })
     }
 
     async fn set_max_staleness(&self, bound: Duration) -> Result<(), StoreError> {

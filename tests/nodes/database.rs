@@ -3,9 +3,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use keyward::{
-    Action, Change, ChangeFeed, Changes, Event, EventId, Expect, KeyId, KeyQuery, KeyRecord,
-    KeyStore, LogOrder, LogQuery, State, StoreError, StoreErrorKind, Timestamp, Usage, UsageDelta,
-    UsageStore,
+    Action, Change, ChangeFeed, Changes, Event, EventId, Expect, Heartbeat, KeyId, KeyQuery,
+    KeyRecord, KeyStore, LogOrder, LogQuery, NodeRow, RollCall, State, StoreError, StoreErrorKind,
+    Timestamp, Usage, UsageDelta, UsageStore,
 };
 
 use super::{Random, Time};
@@ -17,6 +17,26 @@ pub(crate) struct Rows {
     pub(crate) log: Vec<(u64, Event)>,
     pub(crate) next: u64,
     pub(crate) max_staleness: Duration,
+    pub(crate) roll: Roll,
+}
+
+/// Heartbeats, and who may use what it keeps.
+#[derive(Clone, Default)]
+pub(crate) struct Roll {
+    /// How often they were switched: odd while they are on.
+    pub(crate) switched: u64,
+    /// Of which copy this is.
+    pub(crate) incarnation: u64,
+    nodes: BTreeMap<String, NodeRow>,
+}
+
+/// A clause of the contract that a store may break.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// Rows are removed though they have changed.
+    ChangedRowsAreGone,
+    /// The epoch stays the same when rows were lost, or others not written.
+    EpochStays,
 }
 
 /// How a node reaches the database now.
@@ -33,6 +53,7 @@ pub(crate) struct Database {
     pub(crate) links: Arc<Mutex<Vec<Link>>>,
     pub(crate) random: Arc<Mutex<Random>>,
     pub(crate) time: Time,
+    pub(crate) broken: Option<Broken>,
 }
 
 impl Database {
@@ -42,12 +63,14 @@ impl Database {
             log: Vec::new(),
             next: 1,
             max_staleness: Duration::from_secs(5),
+            roll: Roll::default(),
         };
         Self {
             rows: Arc::new(Mutex::new(rows)),
             links: Arc::new(Mutex::new(vec![Link::default(); nodes])),
             random: Arc::new(Mutex::new(Random(seed ^ 0x5eed))),
             time: time.clone(),
+            broken: None,
         }
     }
 
@@ -202,12 +225,64 @@ fn log(rows: &Rows, query: &LogQuery) -> Vec<(u64, Event)> {
 
 impl ChangeFeed for NodeStore {
     async fn changes(&self, query: &LogQuery) -> Result<Changes, StoreError> {
-        self.call(|rows| Changes { entries: log(rows, query), max_staleness: rows.max_staleness })
-            .await
+        self.call(|rows| {
+            let heartbeats = rows.roll.switched % 2 == 1;
+            Changes { entries: log(rows, query), max_staleness: rows.max_staleness, heartbeats }
+        })
+        .await
     }
 
     async fn set_max_staleness(&self, bound: Duration) -> Result<(), StoreError> {
         self.call(|rows| rows.max_staleness = bound).await
+    }
+
+    async fn set_heartbeats(&self, on: bool) -> Result<(), StoreError> {
+        self.call(|rows| rows.roll.switched += 2 - (rows.roll.switched + u64::from(on)) % 2).await
+    }
+
+    async fn roll_call(
+        &self,
+        beat: Heartbeat<'_>,
+        gone: &[NodeRow],
+    ) -> Result<RollCall, StoreError> {
+        let name = self.database.random.lock().unwrap().next();
+        let broken = self.database.broken;
+        self.call(|rows| rows.roll.call(name, beat, gone, broken)).await
+    }
+}
+
+impl Roll {
+    fn call(
+        &mut self,
+        name: u64,
+        beat: Heartbeat<'_>,
+        gone: &[NodeRow],
+        broken: Option<Broken>,
+    ) -> RollCall {
+        if broken == Some(Broken::ChangedRowsAreGone) {
+            self.nodes.retain(|node, _| gone.iter().all(|gone| gone.node != *node));
+        } else {
+            self.nodes.retain(|_, row| !gone.contains(row));
+        }
+        let own = match beat {
+            Heartbeat::Look => None,
+            Heartbeat::Enroll { lapses_after } => {
+                Some(NodeRow { node: format!("{name:x}"), beats: 0, position: 0, lapses_after })
+            }
+            Heartbeat::Next { row, position, lapses_after } => {
+                let stands = self.nodes.get(&row.node) == Some(row);
+                stands.then(|| {
+                    let beats = row.beats + 1;
+                    NodeRow { beats, position, lapses_after, ..row.clone() }
+                })
+            }
+        };
+        self.nodes.extend(own.iter().map(|own| (own.node.clone(), own.clone())));
+        let epoch = (self.switched % 2 == 1).then(|| match broken {
+            Some(Broken::EpochStays) => "always".to_owned(),
+            _ => format!("{}/{}", self.incarnation, self.switched),
+        });
+        RollCall { epoch, own, nodes: self.nodes.values().cloned().collect() }
     }
 }
 

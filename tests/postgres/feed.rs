@@ -80,7 +80,8 @@ async fn hints_and_feed_go_around_a_pooler() {
 #[ignore = "needs PostgreSQL"]
 async fn the_bound_is_one_for_all_and_kept() {
     let store = super::fresh().await;
-    let first = Changes { entries: Vec::new(), max_staleness: DEFAULT_MAX_STALENESS };
+    let max_staleness = DEFAULT_MAX_STALENESS;
+    let first = Changes { entries: Vec::new(), max_staleness, heartbeats: false };
     assert_eq!(store.changes(&LogQuery::from(0)).await.unwrap(), first);
     store.set_max_staleness(Duration::from_millis(1_500)).await.unwrap();
     let bound = store.clone().changes(&LogQuery::before(u64::MAX)).await.unwrap().max_staleness;

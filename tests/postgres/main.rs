@@ -9,6 +9,8 @@ mod common;
 mod faulted;
 #[path = "../fleet/mod.rs"]
 mod fleet;
+#[path = "../roll/mod.rs"]
+mod roll;
 #[path = "../servers/mod.rs"]
 mod servers;
 
@@ -20,6 +22,7 @@ mod durable;
 mod faults;
 mod feed;
 mod flood;
+mod heartbeats;
 mod limits;
 mod migrations;
 mod peppers;

@@ -11,6 +11,8 @@ use crate::store::{KeyQuery, ListPosition, LogOrder, LogQuery};
 use crate::timestamp::Timestamp;
 use crate::token::KeyId;
 
+pub(super) const NO_SETTINGS: &str = "the row of the table `settings` is not there";
+
 /// The most rows that one statement gives.
 const PAGE: usize = 1_000;
 
@@ -130,7 +132,7 @@ pub(super) fn log_sql<'a>(query: &LogQuery, key: Option<&'a str>) -> (String, Ve
         " AND key = $3::text"
     });
     let sql = format!(
-        "SELECT here.standby, l.position, l.event, s.max_staleness \
+        "SELECT here.standby, l.position, l.event, s.max_staleness, s.heartbeats \
          FROM (SELECT pg_catalog.pg_is_in_recovery() AS standby) AS here \
          JOIN \"{{schema}}\".\"{{prefix}}settings\" AS s ON s.one \
          LEFT JOIN LATERAL (SELECT position, event FROM \"{{schema}}\".\"{{prefix}}log\" \
@@ -184,7 +186,7 @@ pub(super) async fn log_page(
 
 pub(super) fn entries(rows: &[PgRow]) -> Result<Vec<(u64, Event)>, StoreError> {
     if rows.is_empty() {
-        return Err(corrupt("the row of the table `settings` is not there"));
+        return Err(corrupt(NO_SETTINGS));
     }
     let mut entries = Vec::with_capacity(rows.len());
     for row in rows {

@@ -93,8 +93,8 @@ async fn found(connection: &mut PgConnection, names: &Names) -> Result<Found, St
                EXISTS (SELECT FROM pg_catalog.pg_class AS c \
                JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
                WHERE n.nspname = '{schema}' AND c.relname IN ('{prefix}keys', '{prefix}log', \
-               '{prefix}settings', '{prefix}usage', '{prefix}usage_hours', '{prefix}limits', \
-               '{prefix}overview'))";
+               '{prefix}settings', '{prefix}nodes', '{prefix}usage', '{prefix}usage_hours', \
+               '{prefix}limits', '{prefix}overview'))";
     let rows = plain(connection, names.fill(sql)).await?;
     let Some(row) = rows.first() else { return Err(refused("the server gave no answer")) };
     let yes = |column: usize| row.try_get::<bool, _>(column).map_err(store_error);

@@ -13,6 +13,7 @@ mod list;
 mod loan;
 mod migrate;
 mod names;
+mod roll;
 mod statement;
 mod store;
 mod usage;

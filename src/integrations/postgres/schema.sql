@@ -92,10 +92,20 @@ CREATE TABLE "{schema}"."{prefix}settings" (
   one boolean PRIMARY KEY DEFAULT true CHECK (one),
   position bigint NOT NULL DEFAULT 0,
   -- How long a change may go unseen by a node, in microseconds; the release's default if NULL.
-  max_staleness bigint
+  max_staleness bigint,
+  -- How often heartbeats were switched on or off: odd while they are on.
+  heartbeats bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 10);
 
 INSERT INTO "{schema}"."{prefix}settings" DEFAULT VALUES;
+
+-- Nodes that may use what they keep, and how far each has heard, while heartbeats are on.
+CREATE TABLE "{schema}"."{prefix}nodes" (
+  node text COLLATE "C" PRIMARY KEY,
+  beats bigint NOT NULL,
+  position bigint NOT NULL,
+  lapses_after bigint NOT NULL
+) WITH (fillfactor = 10);
 
 CREATE TABLE "{schema}"."{prefix}usage" (
   key text COLLATE "C" PRIMARY KEY,
@@ -198,6 +208,50 @@ BEGIN
     PERFORM pg_notify('{channel}', '');
   END IF;
   RETURN array_to_string(outcomes, ',');
+END $$;
+
+-- Calls the roll of nodes: removes the rows that are as they were, notes a beat, and gives
+-- the epoch, the row that beat, and every row.
+--
+-- The epoch is another after each switch of heartbeats, a promotion, a restart, and when
+-- the tables were made anew: whatever loses rows that were acknowledged is one of these.
+CREATE FUNCTION "{schema}"."{prefix}roll_call"(beat text, gone text)
+RETURNS text LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  asked jsonb := beat::jsonb;
+  own "{schema}"."{prefix}nodes";
+  switched bigint;
+BEGIN
+  IF pg_is_in_recovery() THEN
+    RAISE EXCEPTION 'a replica calls no roll' USING ERRCODE = 'read_only_sql_transaction';
+  END IF;
+  IF current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN
+    PERFORM set_config('synchronous_commit', 'on', true);
+  END IF;
+  DELETE FROM "{schema}"."{prefix}nodes" AS old
+  USING jsonb_to_recordset(gone::jsonb) AS lapsed (node text, beats bigint)
+  WHERE old.node = lapsed.node AND old.beats = lapsed.beats;
+  IF asked ? 'node' THEN
+    UPDATE "{schema}"."{prefix}nodes" AS kept
+    SET beats = kept.beats + 1, position = (asked ->> 'position')::bigint,
+      lapses_after = (asked ->> 'lapses_after')::bigint
+    WHERE kept.node = asked ->> 'node' AND kept.beats = (asked ->> 'beats')::bigint
+    RETURNING * INTO own;
+  ELSIF asked ? 'lapses_after' THEN
+    INSERT INTO "{schema}"."{prefix}nodes"
+    VALUES (gen_random_uuid()::text, 0, 0, (asked ->> 'lapses_after')::bigint)
+    RETURNING * INTO own;
+  END IF;
+  SELECT heartbeats INTO STRICT switched FROM "{schema}"."{prefix}settings" WHERE one;
+  RETURN jsonb_build_object(
+    'epoch', CASE WHEN switched % 2 = 1 THEN concat_ws('/', switched,
+      left(pg_walfile_name(pg_current_wal_lsn()), 8),
+      extract(epoch FROM pg_postmaster_start_time()),
+      '"{schema}"."{prefix}nodes"'::regclass::oid) END,
+    'own', CASE WHEN own.node IS NOT NULL THEN to_jsonb(own) END,
+    'nodes', (SELECT coalesce(jsonb_agg(to_jsonb(here)), '[]')
+      FROM "{schema}"."{prefix}nodes" AS here));
 END $$;
 
 -- Adds uses, by key and by key and hour, each once in a list. A use may be lost in a crash.

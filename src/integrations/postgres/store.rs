@@ -16,10 +16,13 @@ use super::limits::PostgresLimits;
 use super::loan::Loan;
 use super::names::Names;
 use super::statement::{DURABLE, Protocol, Statement, Value};
-use super::{list, usage};
+use super::{list, roll, usage};
 use crate::error::{FieldError, StoreError};
 use crate::record::{Event, KeyRecord, Usage, UsageDelta};
-use crate::store::{Change, ChangeFeed, Changes, KeyQuery, KeyStore, LogQuery, UsageStore};
+use crate::store::{
+    Change, ChangeFeed, Changes, Heartbeat, KeyQuery, KeyStore, LogQuery, NodeRow, RollCall,
+    UsageStore,
+};
 use crate::token::KeyId;
 
 /// How long a call waits for the pool and the server, unless it is told otherwise.
@@ -278,8 +281,26 @@ impl ChangeFeed for PostgresStore {
         );
         let statement = Statement::new(self.0.config.names.fill(&sql));
         let micros = i64::try_from(bound.as_micros()).unwrap_or(i64::MAX);
+        self.set(&statement, micros).await
+    }
+
+    async fn set_heartbeats(&self, on: bool) -> Result<(), StoreError> {
+        self.set(&roll::switch_sql(&self.0.config.names), on.into()).await
+    }
+
+    async fn roll_call(
+        &self,
+        beat: Heartbeat<'_>,
+        gone: &[NodeRow],
+    ) -> Result<RollCall, StoreError> {
+        self.0.feed.roll_call(beat, gone).await
+    }
+}
+
+impl PostgresStore {
+    async fn set(&self, statement: &Statement, to: i64) -> Result<(), StoreError> {
         let mut loan = self.0.config.loan().await?;
-        let values = [Value::Integer(micros)];
+        let values = [Value::Integer(to)];
         let set = statement.rows(loan.connection(), self.0.config.protocol, &values);
         let set = tokio::time::timeout(self.0.config.patience, set).await;
         loan.settle(set.map(|rows| rows.map(drop).map_err(store_error)))

@@ -10,6 +10,7 @@ mod open;
 mod options;
 mod read;
 mod reader;
+mod roll;
 mod schema;
 mod stamp;
 mod threads;
@@ -38,7 +39,10 @@ use self::threads::Threads;
 use self::writer::{Write, Writer, Writes};
 use crate::error::StoreError;
 use crate::record::{Event, KeyRecord, Usage, UsageDelta};
-use crate::store::{Change, ChangeFeed, Changes, KeyQuery, KeyStore, LogQuery, UsageStore};
+use crate::store::{
+    Change, ChangeFeed, Changes, Heartbeat, KeyQuery, KeyStore, LogQuery, NodeRow, RollCall,
+    UsageStore,
+};
 use crate::timestamp::Timestamp;
 use crate::token::KeyId;
 
@@ -90,7 +94,7 @@ use crate::token::KeyId;
 ///
 /// # The file
 ///
-/// The tables are `keys`, `log`, `usage`, `usage_hours` and `settings`, all `STRICT`. A key is
+/// The tables are `keys`, `log`, `usage`, `usage_hours`, `settings` and `nodes`, all `STRICT`. A key is
 /// its `id`, `version` and `document`; `owner`, `name`, `environment`, `state`, `created_at`,
 /// `created_by` and `expires_at` are columns generated from the document, so
 /// `sqlite3 keys.db "SELECT id, owner, name, state FROM keys"` shows what is, and nobody can
@@ -248,6 +252,19 @@ impl ChangeFeed for SqliteStore {
     async fn set_max_staleness(&self, bound: Duration) -> Result<(), StoreError> {
         let micros = u64::try_from(bound.as_micros()).unwrap_or(u64::MAX);
         self.0.writes.order(|reply| Write::MaxStaleness(micros, reply)).await
+    }
+
+    async fn set_heartbeats(&self, on: bool) -> Result<(), StoreError> {
+        self.0.writes.order(|reply| Write::Heartbeats(on, reply)).await
+    }
+
+    async fn roll_call(
+        &self,
+        beat: Heartbeat<'_>,
+        gone: &[NodeRow],
+    ) -> Result<RollCall, StoreError> {
+        let (beat, gone) = (beat.into(), gone.to_vec());
+        self.0.writes.order(|reply| Write::Roll(beat, gone, reply)).await
     }
 }
 

@@ -7,6 +7,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params_from_iter};
 
 use super::failure::failed;
+use super::roll::{HEARTBEATS, is_on};
 use super::stamp::{instant, integer, natural, stamp};
 use super::usage::Used;
 use crate::error::{StoreError, StoreErrorKind};
@@ -115,11 +116,17 @@ impl<'c> Reading<'c> {
     pub(super) fn changes(self, query: &LogQuery) -> Result<Changes, StoreError> {
         self.at_one_instant(|reading| {
             let entries = reading.log(query)?;
-            let mut statement = reading.0.prepare_cached(SETTING).map_err(failed)?;
-            let bound = statement.query_row([MAX_STALENESS], |row| row.get(0)).optional();
-            let bound = bound.map_err(failed)?.map(|micros| Duration::from_micros(natural(micros)));
-            Ok(Changes { entries, max_staleness: bound.unwrap_or(DEFAULT_MAX_STALENESS) })
+            let bound = reading.setting(MAX_STALENESS)?;
+            let bound = bound.map(|micros| Duration::from_micros(natural(micros)));
+            let max_staleness = bound.unwrap_or(DEFAULT_MAX_STALENESS);
+            let heartbeats = reading.setting(HEARTBEATS)?.is_some_and(is_on);
+            Ok(Changes { entries, max_staleness, heartbeats })
         })
+    }
+
+    fn setting(self, name: &str) -> Result<Option<i64>, StoreError> {
+        let mut statement = self.0.prepare_cached(SETTING).map_err(failed)?;
+        statement.query_row([name], |row| row.get(0)).optional().map_err(failed)
     }
 
     /// Runs several statements that must see the same commits.

@@ -90,6 +90,12 @@ fn first() -> String {
         CREATE TABLE settings (
             name TEXT NOT NULL PRIMARY KEY,
             value INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        CREATE TABLE nodes (
+            node TEXT NOT NULL PRIMARY KEY,
+            beats INTEGER NOT NULL,
+            position INTEGER NOT NULL,
+            lapses_after_micros INTEGER NOT NULL
         ) STRICT, WITHOUT ROWID;"
     )
 }

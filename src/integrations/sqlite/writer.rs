@@ -11,10 +11,12 @@ use super::identity::Identity;
 use super::in_place::Turns;
 use super::open::{Durability, Place};
 use super::read::MAX_STALENESS;
+use super::roll::{self, Beat};
 use super::stamp::integer;
 use super::usage::Adding;
 use crate::error::StoreError;
 use crate::record::UsageDelta;
+use crate::store::{NodeRow, RollCall};
 
 /// Something to write, and whom to tell.
 pub(super) enum Write {
@@ -24,14 +26,20 @@ pub(super) enum Write {
     Trim(String, u64, Reply<usize>),
     /// Sets the bound, in microseconds.
     MaxStaleness(u64, Reply<()>),
+    /// Switches heartbeats on or off.
+    Heartbeats(bool, Reply<()>),
+    /// Removes rows of nodes, beats, and gives all rows.
+    Roll(Beat, Vec<NodeRow>, Reply<RollCall>),
 }
 
 impl Write {
     fn refuse(self, error: StoreError) {
         match self {
-            Self::Commit(_, reply) | Self::Usage(_, reply) | Self::MaxStaleness(_, reply) => {
-                reply.send(Err(error));
-            }
+            Self::Commit(_, reply)
+            | Self::Usage(_, reply)
+            | Self::MaxStaleness(_, reply)
+            | Self::Heartbeats(_, reply) => reply.send(Err(error)),
+            Self::Roll(_, _, reply) => reply.send(Err(error)),
             Self::Trim(_, _, reply) => reply.send(Err(error)),
         }
     }
@@ -111,6 +119,13 @@ impl Writer {
                 }
                 Write::MaxStaleness(micros, reply) => {
                     reply.send(set_max_staleness(&self.commits, micros).map_err(failed));
+                }
+                Write::Heartbeats(on, reply) => {
+                    reply.send(roll::switch(&self.commits, on).map_err(failed));
+                }
+                // What a power cut takes of it, it takes the nodes with.
+                Write::Roll(beat, gone, reply) => {
+                    reply.send(roll::call(&self.usage, beat, &gone).map_err(failed));
                 }
             }
         }
