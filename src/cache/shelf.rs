@@ -11,9 +11,20 @@ use super::table::Table;
 pub(super) struct Shelf {
     fence: Fence,
     table: Table,
-    /// Whoever holds it writes; and how many changes of an id this node has under way.
-    writing: Mutex<HashMap<[u8; 10], usize>>,
+    /// Whoever holds it writes.
+    writing: Mutex<Writing>,
 }
+
+#[derive(Default)]
+struct Writing {
+    /// How many changes of an id this node has under way.
+    changing: HashMap<[u8; 10], usize>,
+    /// The newest version of an id that was read and not kept.
+    seen: HashMap<[u8; 10], u64>,
+}
+
+/// The most versions that are remembered without being kept.
+const MOST_SEEN: usize = 1_024;
 
 impl Shelf {
     pub(super) fn new(capacity: usize) -> Self {
@@ -21,7 +32,7 @@ impl Shelf {
     }
 
     pub(super) fn with_fence(capacity: usize, fence: Fence) -> Self {
-        Self { fence, table: Table::new(capacity), writing: Mutex::new(HashMap::new()) }
+        Self { fence, table: Table::new(capacity), writing: Mutex::default() }
     }
 
     #[inline]
@@ -40,19 +51,40 @@ impl Shelf {
     /// Reads may come back in another order than they were answered in: what is older than
     /// something that was seen is removed, whichever of the two stands here.
     pub(super) fn fill(&self, id: &[u8; 10], noted: u64, entry: Entry) -> bool {
-        let changing = self.writing();
-        let stands = self.fence.note(id) == noted && !changing.contains_key(id);
-        let before = self.table.with(id, |before| before.version().cmp(&entry.version()));
-        match before {
-            Some(Ordering::Greater) => self.remove(id),
-            Some(Ordering::Less) if !stands => self.remove(id),
+        let mut writing = self.writing();
+        let version = entry.version();
+        let stands = self.fence.note(id) == noted && !writing.changing.contains_key(id);
+        let newest = self.table.with(id, Entry::version).max(writing.seen.get(id).copied());
+        match newest.map(|newest| newest.cmp(&version)) {
+            Some(Ordering::Greater) => {
+                // What was seen may be of a history that is lost: it is in the way once.
+                writing.seen.remove(id);
+                self.remove(id);
+            }
             _ if stands => {
-                self.table.put(id, entry);
+                writing.seen.remove(id);
+                if self.table.put(id, entry) {
+                    // What is read of those that went may be older than what they were.
+                    self.fence.bump_all();
+                }
                 return true;
             }
-            _ => {}
+            before => {
+                if before == Some(Ordering::Less) {
+                    self.remove(id);
+                }
+                self.saw(&mut writing, id, version);
+            }
         }
         false
+    }
+
+    fn saw(&self, writing: &mut Writing, id: &[u8; 10], version: u64) {
+        if writing.seen.len() >= MOST_SEEN {
+            writing.seen.clear();
+            self.fence.bump_all();
+        }
+        writing.seen.insert(*id, version);
     }
 
     /// Removes an entry, and keeps what is being read now from taking its place.
@@ -63,21 +95,22 @@ impl Shelf {
 
     /// The same, and nothing takes its place until the change has ended.
     pub(super) fn begin_change(&self, id: &[u8; 10]) {
-        *self.writing().entry(*id).or_default() += 1;
+        *self.writing().changing.entry(*id).or_default() += 1;
         self.evict(id);
     }
 
     pub(super) fn end_change(&self, id: &[u8; 10]) {
-        let mut changing = self.writing();
-        match changing.get_mut(id) {
+        let mut writing = self.writing();
+        match writing.changing.get_mut(id) {
             Some(others) if *others > 1 => *others -= 1,
-            _ => drop(changing.remove(id)),
+            _ => drop(writing.changing.remove(id)),
         }
         self.remove(id);
     }
 
     pub(super) fn clear(&self) {
-        let _turn = self.writing();
+        let mut writing = self.writing();
+        writing.seen.clear();
         self.fence.bump_all();
         self.table.clear();
     }
@@ -91,7 +124,7 @@ impl Shelf {
         self.table.remove(id);
     }
 
-    fn writing(&self) -> MutexGuard<'_, HashMap<[u8; 10], usize>> {
+    fn writing(&self) -> MutexGuard<'_, Writing> {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

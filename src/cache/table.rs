@@ -60,16 +60,19 @@ impl Table {
         asked.ok().flatten().unwrap_or_else(|| self.look().generation.with(id, ask))
     }
 
-    /// Puts an entry in the place of the one with its id, if there is one.
+    /// Puts an entry in the place of the one with its id, if there is one. `true` if others
+    /// had to go to make room.
     ///
     /// Writers take turns by a lock of the caller's.
-    pub(super) fn put(&self, id: &[u8; 10], entry: Entry) {
+    pub(super) fn put(&self, id: &[u8; 10], entry: Entry) -> bool {
         let generation = self.look().generation;
-        let Err(entry) = generation.put(id, entry) else { return };
+        let Err(entry) = generation.put(id, entry) else { return false };
         let next = generation.renewed(self.capacity);
+        let loses = next.entries().count() < generation.entries().count();
         // A renewed generation has room.
         let _ = next.put(id, entry);
         self.replace(next);
+        loses
     }
 
     pub(super) fn remove(&self, id: &[u8; 10]) {

@@ -2,7 +2,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::entry::Entry;
+use super::fence::Fence;
 use super::freshness::Instant;
+use super::shelf::Shelf;
 use super::table::Table;
 use crate::record::KeyRecord;
 use crate::token::KeyId;
@@ -110,4 +112,26 @@ fn readers_never_see_a_version_go_back_or_what_was_removed() {
             }
         }
     });
+}
+
+/// Reads that come back late, in another order than they were answered in.
+#[test]
+fn what_is_older_than_what_was_seen_is_not_kept() {
+    let shelf = Shelf::with_fence(8, Fence::with(1));
+    let one = id(1);
+    let early = shelf.note(&one);
+    shelf.evict(&id(2));
+    let late = shelf.note(&one);
+    assert!(!shelf.fill(&one, early, entry(one, 2)), "something changed on its counter");
+    assert!(!shelf.fill(&one, late, entry(one, 1)), "older than what was seen");
+    assert!(shelf.fill(&one, shelf.note(&one), entry(one, 2)));
+    // It goes to make room, while an older read is under way.
+    let under_way = shelf.note(&one);
+    for number in 2..40 {
+        shelf.fill(&id(number), shelf.note(&id(number)), entry(id(number), 1));
+        // What was asked for stays rather than it.
+        shelf.with(&id(number), |_| ());
+    }
+    assert!(shelf.with(&one, |_| ()).is_none(), "it had to go");
+    assert!(!shelf.fill(&one, under_way, entry(one, 1)));
 }
