@@ -16,6 +16,8 @@
 //! 13. [Admin API](_13_admin_api): mounting it, who may use it, and every route.
 //! 14. [The API Keys page](_14_console): mounting it, what it can do, and what it can't leak.
 //! 15. [Watching](_15_watching): alerts, events and metrics, and what to do on each.
+//! 16. [Product pages](_16_product_pages): where four products' pages about their API keys come
+//!     true, section by section.
 
 // The chapters' links name what the crate exports.
 #[cfg(doc)]
@@ -60,3 +62,6 @@ pub mod _13_admin_api {}
 pub mod _14_console {}
 #[doc = include_str!("watching.md")]
 pub mod _15_watching {}
+
+#[doc = include_str!("product_pages.md")]
+pub mod _16_product_pages {}
