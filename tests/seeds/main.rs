@@ -1,14 +1,21 @@
-//! Four published pages about API keys, each walked from top to bottom through the public interface.
+//! Four published pages about API keys, each walked from top to bottom: through the public interface,
+//! and as its readers would, over sockets.
 //!
 //! The pages are those of an energy platform, an IP intelligence service, a deployment platform and a
 //! licensing platform. Every statement that a library can make true is asserted, under the words of
-//! the page; each of the others is named in a comment that begins with `Not here`, with the feature
-//! that is to make it true, or with the word `advice` where it is addressed to the page's readers and
-//! no program can.
+//! the page. Each of the others is named in a comment that begins with `Not here`: it is advice to
+//! the page's readers, which no program can follow for them, or another page of that product. The
+//! manual's chapter on the product pages lists where each section went; [`coverage`] holds it to that.
 
+mod alerts;
+mod coverage;
+#[path = "../http_client/mod.rs"]
+mod http_client;
 mod ipaware;
 mod licensing;
 mod onvera;
+mod page;
+mod portal;
 mod powerverse;
 
 use std::time::Duration;

@@ -3,15 +3,29 @@
 use std::collections::HashSet;
 
 use keyward::{
-    AccessRequest, Action, Environment, KeyEdit, ManageError, NewKey, Reason, ReportOptions, Status,
+    AccessRequest, Action, AlertKind, Environment, KeyEdit, ManageError, NewKey, Reason,
+    ReportOptions, Status,
 };
 
-use crate::{DAY, Platform, secret_of};
+use serde_json::json;
 
+use crate::portal::{Portal, denied, guarded, path};
+use crate::{DAY, Platform, ip, secret_of};
+
+const PREFIXES: [(&str, Environment); 1] = [("onv_sk_live", Environment::PRODUCTION)];
 const REQUEST: AccessRequest<'_> = AccessRequest::new(Environment::PRODUCTION);
 
 fn platform() -> Platform {
-    Platform::new(&[("onv_sk_live", Environment::PRODUCTION)], "2025-01-15T10:00:00Z")
+    Platform::new(&PREFIXES, "2025-01-15T10:00:00Z")
+}
+
+const DEPLOYMENTS: &str = "/deployments";
+
+/// `GET /deployments`, which needs `deployments:read`, beside the admin API and the page.
+fn portal(platform: &Platform) -> Portal {
+    platform.open(Environment::PRODUCTION, |gate| {
+        guarded(DEPLOYMENTS, gate.require("deployments:read").unwrap())
+    })
 }
 
 /// "API keys have the format `onv_sk_live_<random_token>`. The token is cryptographically random and
@@ -27,11 +41,15 @@ async fn api_key_format() {
         assert!(tokens.insert(random.to_owned()));
         assert!(secrets.insert(secret_of(&key).to_owned()));
     }
+    let body = json!({ "name": "k" });
+    let created = portal(&platform).admin().json("POST", "/admin/api-keys", &body).expect(201);
+    assert!(created.json()["api_key"].as_str().unwrap().starts_with("onv_sk_live_"));
 }
 
 /// "API keys are stored securely using industry-standard hashing"; "only hashed values are stored".
 ///
-/// Not here: the heading "Client-Side" is advice; "change keys every 90 days" is in [`rotation`].
+/// Not here: the heading "Client-Side" is advice, but for "change keys every 90 days", which is in
+/// [`rotation`].
 #[pollster::test]
 async fn storage() {
     let platform = platform();
@@ -69,6 +87,10 @@ async fn scope_based_access() {
         let refused = platform.refuse(key.expose_secret(), REQUEST.scope(required)).await;
         assert_eq!((refused.status, refused.code()), (403, "INSUFFICIENT_PERMISSIONS"));
     }
+    let portal = portal(&platform);
+    denied(portal.with(&key).get(DEPLOYMENTS), 403, "INSUFFICIENT_PERMISSIONS");
+    let (_, key) = platform.issue(NewKey::named("k").permissions(["deployments:read"])).await;
+    portal.with(&key).get(DEPLOYMENTS).expect(200);
 }
 
 /// "No expiration (default)"; "Expiration date"; "expired keys cannot be used and must be replaced".
@@ -96,6 +118,10 @@ async fn expiration() {
         assert!(matches!(error, ManageError::WrongState(_)), "{error}");
         assert_eq!((error.code(), error.status()), ("WRONG_STATE", 409));
     }
+    let portal = portal(&platform);
+    denied(portal.with(&ending).get(DEPLOYMENTS), 401, "API_KEY_EXPIRED");
+    let rotate = portal.admin().json("POST", &path(view.id, "/rotate"), &json!({}));
+    denied(rotate, 409, "WRONG_STATE");
     platform.issue(NewKey::named("its replacement")).await;
 
     platform.clock.advance(10_000 * DAY);
@@ -130,9 +156,29 @@ async fn revocation() {
         }
         assert_eq!(platform.get(view.id).await.status, Status::Revoked);
     }
+
+    let portal = portal(&platform);
+    for (reason, label) in [
+        ("compromised", "It is compromised"),
+        ("unused", "It is no longer used"),
+        ("owner_left", "Its owner left"),
+        ("superseded", "Another key replaces it"),
+    ] {
+        portal.page().has_label(label);
+        let (view, key) = platform.issue(NewKey::named("k")).await;
+        let body = json!({ "reason": reason });
+        let revoked = portal.admin().json("POST", &path(view.id, "/revoke"), &body).expect(200);
+        assert_eq!(revoked.json()["revoked_reason"], reason);
+        denied(portal.with(&key).get(DEPLOYMENTS), 401, "INVALID_API_KEY");
+        for restore in ["/enable", "/regenerate", "/rotate"] {
+            let answer = portal.admin().json("POST", &path(view.id, restore), &json!({}));
+            denied(answer, 409, "WRONG_STATE");
+        }
+    }
 }
 
-/// The four steps, in the page's order; "recommended: rotate every 90 days".
+/// The four steps, in the page's order; "recommended: rotate every 90 days". A browser takes them in
+/// `a_rotation_is_watched_and_finished` of `tests/browser`.
 ///
 /// Not here: "update all systems using the key" is advice; which of them have followed is asserted.
 #[pollster::test]
@@ -159,11 +205,23 @@ async fn rotation() {
     keys.finish_rotation(admin, view.id).await.unwrap();
     assert_eq!(platform.refuse(old.expose_secret(), REQUEST).await.code(), "INVALID_API_KEY");
     platform.verify(&new, REQUEST).await;
+
+    let portal = portal(&platform);
+    let (view, old) = platform.issue(NewKey::named("k").permissions(["deployments:*"])).await;
+    let month = json!({ "grace_seconds": 30 * 86_400 });
+    let rotated = portal.admin().json("POST", &path(view.id, "/rotate"), &month).expect(200);
+    let new = portal.anyone().bearer(rotated.json()["api_key"].as_str().unwrap());
+    portal.with(&old).get(DEPLOYMENTS).expect(200);
+    portal.admin().json("POST", &path(view.id, "/finish-rotation"), &json!({})).expect(200);
+    denied(portal.with(&old).get(DEPLOYMENTS), 401, "INVALID_API_KEY");
+    new.get(DEPLOYMENTS).expect(200);
+    for label in ["Rotate", "Finish rotation", "Rotation due"] {
+        portal.page().has_label(label);
+    }
 }
 
-/// "Audit logs - view all key usage."
-///
-/// Not here: the dashboard is the console page; alerts for unusual activity are the monitor's.
+/// "Audit logs - view all key usage"; "Dashboard - see key activity", by the hour. A browser shows
+/// both in `usage_trail_and_decisions_are_shown` of `tests/browser`.
 #[pollster::test]
 async fn monitoring() {
     let platform = platform();
@@ -195,13 +253,51 @@ async fn monitoring() {
             Action::Revoked,
         ]
     );
+
+    let portal = portal(&platform);
+    let trail = portal.admin().get(&path(view.id, "/events")).expect(200).json();
+    assert_eq!(trail["data"], json!(events));
+    let used = portal.admin().get(&path(view.id, "/usage")).expect(200).json();
+    assert_eq!(used["uses"], 3);
+    assert_eq!(
+        used["hours"],
+        json!([
+            { "hour": "2025-01-15T10:00:00Z", "uses": 1 },
+            { "hour": "2025-01-16T10:00:00Z", "uses": 1 },
+            { "hour": "2025-01-17T10:00:00Z", "uses": 1 },
+        ])
+    );
+    for label in ["Usage", "Last 24 hours", "Last 7 days", "Audit trail"] {
+        portal.page().has_label(label);
+    }
+}
+
+/// "Alerts - set up alerts for unusual activity."
+#[pollster::test]
+async fn alerts() {
+    let (platform, alerts) = Platform::watched(&PREFIXES, "2025-01-15T10:00:00Z");
+    let portal = portal(&platform);
+    let (view, key) = platform.issue(NewKey::named("k").permissions(["deployments:read"])).await;
+    let home = REQUEST.from(ip("198.51.100.50"));
+    for _ in 0..8 * 24 {
+        platform.verify(&key, home).await;
+        platform.clock.advance(DAY / 24);
+    }
+    assert_eq!(alerts.take(), []);
+    let elsewhere = portal.with(&key).with("X-Forwarded-For", "2001:db8::1");
+    elsewhere.get(DEPLOYMENTS).expect(200);
+    assert_eq!(alerts.take(), [(AlertKind::NewAddress, Some(view.id), true)]);
+    for _ in 0..400 {
+        platform.verify(&key, home).await;
+    }
+    assert_eq!(alerts.take(), [(AlertKind::UnusualVolume, Some(view.id), true)]);
 }
 
 /// Of the best practices: "scoped keys" and "expiration dates" are asserted above; here "revoke unused
 /// keys" and "set expiration dates" are made easy.
 ///
-/// Not here: "keep keys private", environment variables, "review audit logs" and the related topics
-/// are advice and other pages.
+/// Not here: "keep keys private" and environment variables are advice; the related topics are other
+/// pages.
 #[pollster::test]
 async fn best_practices() {
     let platform = platform();
@@ -217,4 +313,12 @@ async fn best_practices() {
     let ids = |views: &[keyward::KeyView]| views.iter().map(|view| view.id).collect::<Vec<_>>();
     assert_eq!(ids(&reports.unused), [unused.id]);
     assert_eq!(ids(&reports.expiring), [ending.id]);
+
+    let portal = portal(&platform);
+    let read = portal.admin().get("/admin/api-keys/reports").expect(200).json();
+    assert_eq!(read["unused"][0]["id"], json!(unused.id));
+    assert_eq!(read["expiring"][0]["id"], json!(ending.id));
+    for report in ["Unused", "Expiring soon"] {
+        portal.page().has_label(report);
+    }
 }
