@@ -6,7 +6,6 @@
 
 mod common;
 #[path = "common/telemetry.rs"]
-#[allow(dead_code)]
 mod telemetry;
 
 use std::collections::{BTreeMap, HashSet};

@@ -1,13 +1,22 @@
-//! A subscriber and a recorder that keep everything they are told.
+//! A subscriber and a recorder that keep everything they are told, and a service that
+//! tells them of every kind of refusal.
+
+#![allow(dead_code)]
 
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use keyward::{
+    AccessRequest, ClientIp, Environment, FakeClock, KeyId, KeyService, MetricsObserver, Monitor,
+    NewKey, Quota, RateLimit, Reason, Refill, SharedKeyStore, TracingObserver,
+};
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber, span};
+
+use crate::common::{READ, RowStore, START, Seeded, builder, forged, new_key, run, scheme, system};
 
 /// Every event, at any level, as one line: level, target, then the fields.
 #[derive(Clone, Default)]
@@ -128,4 +137,70 @@ impl Recorder for Recorded {
     fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
         panic!("no histogram is made here: {key:?}")
     }
+}
+
+/// A service with every observer.
+pub(crate) struct Host {
+    store: RowStore,
+    keys: KeyService,
+    pub(crate) metrics: MetricsObserver,
+}
+
+impl Host {
+    pub(crate) fn new() -> Self {
+        let store = RowStore::default();
+        let (_, keys, metrics) = Self::service(store.clone());
+        Self { store, keys, metrics }
+    }
+
+    pub(crate) fn service(
+        store: impl Into<SharedKeyStore>,
+    ) -> (FakeClock, KeyService, MetricsObserver) {
+        let clock = FakeClock::at(START);
+        let metrics = MetricsObserver::new(&scheme(&[1]));
+        let keys = builder(scheme(&[1]), store, &clock, 1)
+            .observer(TracingObserver::new())
+            .observer(metrics.clone())
+            .observer(Monitor::builder(TracingObserver::new()).sink(metrics.clone()).build())
+            .build();
+        (clock, keys, metrics)
+    }
+
+    fn key(&self, new: NewKey) -> (KeyId, String) {
+        let issued = run(self.keys.issue(&system(), new)).unwrap();
+        (issued.view().id, issued.into_key().expose_secret().to_owned())
+    }
+
+    fn ask(&self, token: &str) {
+        let client = ClientIp::Peer("192.0.2.7".parse().unwrap());
+        let _ = run(self.keys.verify(token, &READ.from(client)));
+    }
+}
+
+/// Every way to be refused, once, after a use.
+pub(crate) fn flows(host: &Host) -> KeyId {
+    let (id, token) = host.key(new_key("good"));
+    host.ask(&token);
+    host.ask("junk");
+    host.ask(&forged(&mut Seeded(1), "ak_live", "key_0123456789abcdef"));
+    host.ask(&forged(&mut Seeded(2), "ak_live", &id.to_string()));
+    let elsewhere = READ.from(ClientIp::Peer("2001:db8::7".parse().unwrap()));
+    let _ = run(host.keys.verify(&token, &elsewhere.scope("admin:all")));
+    let _ =
+        run(host.keys.verify(&token, &AccessRequest::new(Environment::try_new("mars").unwrap())));
+    let (_, limited) = host.key(new_key("limited").rate_limit(RateLimit::per_day(1).unwrap()));
+    let (_, metered) = host.key(new_key("metered").quota(Quota::new(1, Refill::Month).unwrap()));
+    let (_, bound) = host.key(new_key("bound").ip_allowlist(["10.0.0.0/8"]));
+    let (disabled, off) = host.key(new_key("disabled"));
+    run(host.keys.disable(&system(), disabled)).unwrap();
+    for token in [&limited, &limited, &metered, &metered, &bound, &off] {
+        host.ask(token);
+    }
+    let (edited, sealed) = host.key(new_key("edited"));
+    let (version, document) = host.store.document(edited);
+    host.store.put(edited, version, &document.replace("edited", "raised"));
+    host.ask(&sealed);
+    run(host.keys.revoke(&system(), id, Reason::OwnerLeft)).unwrap();
+    host.ask(&token);
+    id
 }

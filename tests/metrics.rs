@@ -1,4 +1,4 @@
-//! What `tracing` and `metrics` are told: names, levels, labels, and never a key id as a label.
+//! What `metrics` is told: names and labels, and never a key id as a label.
 
 mod common;
 #[path = "common/telemetry.rs"]
@@ -7,134 +7,9 @@ mod telemetry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use common::{READ, RowStore, START, Seeded, builder, forged, new_key, run, scheme, system};
-use keyward::{
-    Alert, AlertKind, ClientIp, Deny, FakeClock, KeyCache, KeyId, KeyService, MemoryStore,
-    MetricsObserver, Monitor, Observer, Quota, RateLimit, Reason, Refill, SharedKeyStore,
-    TracingObserver,
-};
-use telemetry::{Captured, Recorded};
-
-struct Host {
-    store: RowStore,
-    keys: KeyService,
-    metrics: MetricsObserver,
-}
-
-impl Host {
-    fn new() -> Self {
-        let store = RowStore::default();
-        let (_, keys, metrics) = Self::service(store.clone());
-        Self { store, keys, metrics }
-    }
-
-    fn service(store: impl Into<SharedKeyStore>) -> (FakeClock, KeyService, MetricsObserver) {
-        let clock = FakeClock::at(START);
-        let metrics = MetricsObserver::new(&scheme(&[1]));
-        let keys = builder(scheme(&[1]), store, &clock, 1)
-            .observer(TracingObserver::new())
-            .observer(metrics.clone())
-            .observer(Monitor::builder(TracingObserver::new()).sink(metrics.clone()).build())
-            .build();
-        (clock, keys, metrics)
-    }
-
-    fn key(&self, new: keyward::NewKey) -> (KeyId, String) {
-        let issued = run(self.keys.issue(&system(), new)).unwrap();
-        (issued.view().id, issued.into_key().expose_secret().to_owned())
-    }
-
-    fn ask(&self, token: &str) {
-        let client = ClientIp::Peer("192.0.2.7".parse().unwrap());
-        let _ = run(self.keys.verify(token, &READ.from(client)));
-    }
-}
-
-/// Every way to be refused, once, after a use.
-fn flows(host: &Host) -> KeyId {
-    let (id, token) = host.key(new_key("good"));
-    host.ask(&token);
-    host.ask("junk");
-    host.ask(&forged(&mut Seeded(1), "ak_live", "key_0123456789abcdef"));
-    host.ask(&forged(&mut Seeded(2), "ak_live", &id.to_string()));
-    let elsewhere = READ.from(ClientIp::Peer("2001:db8::7".parse().unwrap()));
-    let _ = run(host.keys.verify(&token, &elsewhere.scope("admin:all")));
-    let _ = run(host.keys.verify(
-        &token,
-        &keyward::AccessRequest::new(keyward::Environment::try_new("mars").unwrap()),
-    ));
-    let (_, limited) = host.key(new_key("limited").rate_limit(RateLimit::per_day(1).unwrap()));
-    let (_, metered) = host.key(new_key("metered").quota(Quota::new(1, Refill::Month).unwrap()));
-    let (_, bound) = host.key(new_key("bound").ip_allowlist(["10.0.0.0/8"]));
-    let (disabled, off) = host.key(new_key("disabled"));
-    run(host.keys.disable(&system(), disabled)).unwrap();
-    for token in [&limited, &limited, &metered, &metered, &bound, &off] {
-        host.ask(token);
-    }
-    let (edited, sealed) = host.key(new_key("edited"));
-    let (version, document) = host.store.document(edited);
-    host.store.put(edited, version, &document.replace("edited", "raised"));
-    host.ask(&sealed);
-    run(host.keys.revoke(&system(), id, Reason::OwnerLeft)).unwrap();
-    host.ask(&token);
-    id
-}
-
-#[test]
-fn events_have_their_targets_levels_and_fields_and_an_allowed_verify_has_none() {
-    let captured = Captured::default();
-    let (lines, id) = tracing::subscriber::with_default(captured.clone(), || {
-        let host = Host::new();
-        let id = flows(&host);
-        TracingObserver::new().history_rewritten();
-        (captured.take(), id)
-    });
-    let of = |target: &str| -> Vec<&String> {
-        lines.iter().filter(|line| line.split(' ').nth(1) == Some(target)).collect()
-    };
-    // "level reason", in order.
-    let refused = of("keyward::refused").into_iter().map(|line| {
-        let reason = line.split("reason=\"").nth(1).unwrap().split('"').next().unwrap();
-        format!("{} {reason}", line.split(' ').next().unwrap())
-    });
-    let expected = [
-        "DEBUG malformed",
-        "DEBUG unknown_key",
-        "DEBUG wrong_secret",
-        "INFO scope",
-        "INFO wrong_environment",
-        "DEBUG rate_limited",
-        "DEBUG quota_exceeded",
-        "INFO network",
-        "INFO disabled",
-        "ERROR bad_seal",
-        "INFO revoked",
-    ];
-    assert_eq!(refused.collect::<Vec<_>>(), expected);
-    let scope = of("keyward::refused")[3];
-    let fields = format!(
-        r#"INFO keyward::refused message=an API key was refused reason="scope" authenticated=true key={id} client=2001:db8::7 environment="production" at={START}"#
-    );
-    assert_eq!(scope, &fields);
-    assert!(
-        of("keyward::refused")[0].contains("client=192.0.2.7")
-            && !of("keyward::refused")[0].contains("key=")
-    );
-    assert_eq!(of("keyward::changed").len(), 8);
-    let revoked = of("keyward::changed")[7];
-    for part in [r#"action="revoked""#, r#"actor="proof""#, "owner_left", &format!("key={id}")] {
-        assert!(revoked.starts_with("INFO") && revoked.contains(part), "{revoked}");
-    }
-    let alerts = of("keyward::alert").into_iter().map(|line| {
-        let kind = line.split("kind=\"").nth(1).unwrap().split('"').next().unwrap();
-        format!("{} {kind}", line.split(' ').next().unwrap())
-    });
-    let expected = ["WARN never_issued", "ERROR bad_seal", "WARN retired_secret"];
-    assert_eq!(alerts.collect::<Vec<_>>(), expected);
-    assert_eq!(of("keyward::history").len(), 1);
-    // Eleven refusals, eight changes, three alerts, one history; four verifies were allowed.
-    assert_eq!(lines.len(), 23, "{lines:#?}");
-}
+use common::{READ, RowStore, new_key, run, scheme, system};
+use keyward::{Alert, AlertKind, Deny, KeyCache, MemoryStore, MetricsObserver, Monitor, Observer};
+use telemetry::{Host, Recorded, flows};
 
 #[test]
 fn metrics_have_their_names_and_labels_and_no_label_is_a_key() {
@@ -277,5 +152,27 @@ fn a_sample_reads_the_cache_and_the_monitor() {
         assert!(staleness < 60.0 && (bound - 5.0).abs() < 1e-9, "{staleness} {bound}");
         metrics.sample_monitor(&Monitor::new(|_: &Alert| ()));
         assert_eq!(recorded.gauge("keyward_cache_misses").to_bits(), 0);
+    });
+}
+
+/// With all three observers and a recorder: counters, and nothing else.
+#[test]
+fn neither_an_allowed_nor_a_refused_verify_allocates() {
+    let recorded = Recorded::default();
+    metrics::with_local_recorder(&recorded, || {
+        let (_, keys, _) = Host::service(MemoryStore::new());
+        let issued = run(keys.issue(&system(), new_key("key"))).unwrap().into_key();
+        let token = issued.expose_secret();
+        let ask = |token: &str, scope| {
+            let request = READ.scope(scope);
+            common::poll_times(keys.verify(token, &request), 1).unwrap().is_ok()
+        };
+        assert!(ask(token, "read:assets"));
+        let counted = allocation_counter::measure(|| {
+            assert!(ask(token, "read:assets"));
+            assert!(!ask(token, "admin"));
+            assert!(!ask("junk", "admin"));
+        });
+        assert_eq!(counted.count_total, 0);
     });
 }
