@@ -1,7 +1,7 @@
 //! Names for sets of scopes, common ones and per owner.
 
 use std::borrow::Borrow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -147,11 +147,14 @@ impl Roles {
     }
 
     /// The names that stand for something with a key of `owner`, in order.
+    #[cfg(feature = "axum")]
     pub(crate) fn names(&self, owner: &str) -> Vec<RoleName> {
         let Some(tables) = &self.0 else { return Vec::new() };
         let own = tables.owned.get(owner).into_iter().flat_map(HashMap::keys);
-        let names: BTreeSet<&RoleName> = tables.common.keys().chain(own).collect();
-        names.into_iter().cloned().collect()
+        let mut names: Vec<_> = tables.common.keys().chain(own).cloned().collect();
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     fn tables(&mut self) -> &mut Tables {

@@ -241,11 +241,13 @@ impl Actor {
     }
 
     /// Whether it may give keys to this environment.
+    #[cfg(feature = "axum")]
     pub(crate) fn gives_in(&self, environment: Environment) -> bool {
         self.bounds.as_ref().is_none_or(|bounds| bounds.environments.contains(&environment))
     }
 
     /// The names of the roles it may give to a key of its owner.
+    #[cfg(feature = "axum")]
     pub(crate) fn gives_roles(&self, roles: &Roles) -> Vec<String> {
         let names =
             |names: &[RoleName]| names.iter().map(|name| name.as_str().to_owned()).collect();

@@ -2,7 +2,6 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 use crate::error::FieldError;
-use crate::record::KeyView;
 use crate::store::{KeyQuery, ListPosition};
 use crate::timestamp::Timestamp;
 use crate::token::KeyId;
@@ -21,7 +20,8 @@ pub(super) fn write(position: ListPosition) -> String {
 }
 
 /// The text of the place behind a key, for whoever leaves out some keys of a page.
-pub(crate) fn behind(key: &KeyView) -> String {
+#[cfg(feature = "axum")]
+pub(crate) fn behind(key: &crate::record::KeyView) -> String {
     write(ListPosition { created_at: key.created_at, id: key.id })
 }
 

@@ -130,9 +130,10 @@ mod tests {
         let id: KeyId = "key_1vkr6z0gq5m3x8ye".parse().unwrap();
         for &(ref method, template, operation) in ROUTES {
             let path = template.replace("{id}", &id.to_string());
-            let target = match template.contains("{id}") {
-                true => Target::Key(operation, id),
-                false => Target::Keys(operation),
+            let target = if template.contains("{id}") {
+                Target::Key(operation, id)
+            } else {
+                Target::Keys(operation)
             };
             assert_eq!(find(method, &path), Ok(target), "{method} {path}");
             for strange in [format!("{path}/"), format!("{path}/x"), format!("/x{path}")] {
