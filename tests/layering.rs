@@ -120,6 +120,7 @@ const LAYERS: [Layer; 19] = [
             "scheme",
             "service",
             "timestamp",
+            "token",
             "verify",
         ],
     },

@@ -7,8 +7,8 @@ use crate::scheme::KeyScheme;
 /// No key is longer: an imported one has at most 512 bytes.
 const LONGEST: usize = 1024;
 
-/// The credential of a request, as far as it can be told without proof.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The credential of a request, as far as it can be told without proof. It can't be shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Credential<'a> {
     /// No place has any.
     Absent,

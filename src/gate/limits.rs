@@ -10,6 +10,7 @@ use crate::limit::{LimitRules, LimitState, LimitedBy, Quota, RateLimit, Refill};
 use crate::policy::{Deny, LimitName};
 use crate::record::KeyRecord;
 use crate::timestamp::Timestamp;
+use crate::token::KeyId;
 
 /// Which headers tell of limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,15 @@ pub(super) enum LimitHeaders {
 
 pub(super) type Headers = Vec<(&'static str, String)>;
 
+/// One limit, as it stands.
+struct Told<'r> {
+    /// Its name; `None` if it is its owner's, whose names are told to nobody.
+    name: Option<&'r str>,
+    most: u64,
+    left: u64,
+    reset: Option<Duration>,
+}
+
 impl LimitHeaders {
     /// Those of a request that was let through.
     pub(super) fn passed(
@@ -30,16 +40,13 @@ impl LimitHeaders {
         now: Timestamp,
     ) -> Headers {
         let (Some(state), Some(rules)) = (state, rules(record)) else { return Headers::new() };
-        let name = name(rules, state.rule());
-        self.written(
-            record,
-            rules,
-            Some(name),
-            state.limit(),
-            state.remaining(),
-            Some(state.reset_after()),
-            now,
-        )
+        let told = Told {
+            name: Some(name(rules, state.rule())),
+            most: state.limit(),
+            left: state.remaining(),
+            reset: Some(state.reset_after()),
+        };
+        self.written(record, rules, &told, now)
     }
 
     /// Those of one that a limit refused.
@@ -50,46 +57,33 @@ impl LimitHeaders {
             return Headers::new();
         };
         let Some(rules) = rules(record) else { return Headers::new() };
-        match limit {
-            LimitName::Key(rule) => {
-                let most = most(rules, rule);
-                self.written(record, rules, Some(name(rules, rule)), most, 0, retry_after, now)
-            }
-            LimitName::Owner(_) => self.written(record, rules, None, 0, 0, retry_after, now),
-        }
+        let (name, most) = match limit {
+            LimitName::Key(rule) => (Some(name(rules, rule)), most(rules, rule)),
+            LimitName::Owner(_) => (None, 0),
+        };
+        self.written(record, rules, &Told { name, most, left: 0, reset: retry_after }, now)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the figures of the headers, from two sources")]
     fn written(
         self,
         record: &KeyRecord,
         rules: &LimitRules,
-        name: Option<&str>,
-        most: u64,
-        left: u64,
-        reset: Option<Duration>,
+        told: &Told<'_>,
         now: Timestamp,
     ) -> Headers {
         if self == Self::None {
             return Headers::new();
         }
-        let reset = reset.map(whole_seconds);
-        // The id is public, in the presented key, and not a word about the owner.
-        let partition = format!(";pk=:{}:", BASE64_STANDARD.encode(record.id().to_string()));
-        let mut state = format!("\"{}\";r={left}", name.unwrap_or("owner"));
-        if let Some(reset) = reset {
-            let _ = write!(state, ";t={reset}");
-        }
-        let mut headers = Headers::new();
-        if name.is_some() {
-            state.push_str(&partition);
-        }
-        let policy = policy(rules, &partition);
+        let partition = partition(record.id());
+        let partition = str::from_utf8(&partition).unwrap_or_default();
+        let reset = told.reset.map(whole_seconds);
+        let mut headers = Headers::with_capacity(if self == Self::WithOlder { 5 } else { 2 });
+        let policy = policy(rules, partition);
         headers.extend((!policy.is_empty()).then_some(("ratelimit-policy", policy)));
-        headers.push(("ratelimit", state));
+        headers.push(("ratelimit", state(told, reset, partition)));
         if self == Self::WithOlder {
-            headers.extend(name.map(|_| ("x-ratelimit-limit", most.to_string())));
-            headers.push(("x-ratelimit-remaining", left.to_string()));
+            headers.extend(told.name.map(|_| ("x-ratelimit-limit", told.most.to_string())));
+            headers.push(("x-ratelimit-remaining", told.left.to_string()));
             let at = reset.map(|reset| now.saturating_add(Duration::from_secs(reset)));
             headers.extend(at.map(|at| ("x-ratelimit-reset", rounded_up(at).to_string())));
         }
@@ -97,16 +91,40 @@ impl LimitHeaders {
     }
 }
 
+/// `key_…` in base64. The id is public, is in the key that was presented, and says nothing of
+/// the owner.
+fn partition(id: KeyId) -> [u8; 28] {
+    let mut shown = *b"key_0000000000000000";
+    if let Some(characters) = shown.last_chunk_mut() {
+        *characters = id.encode();
+    }
+    let mut text = [b'='; 28];
+    let _ = BASE64_STANDARD.encode_slice(shown, &mut text);
+    text
+}
+
+fn state(told: &Told<'_>, reset: Option<u64>, partition: &str) -> String {
+    let mut state = String::with_capacity(128);
+    let _ = write!(state, "\"{}\";r={}", told.name.unwrap_or("owner"), told.left);
+    if let Some(reset) = reset {
+        let _ = write!(state, ";t={reset}");
+    }
+    if told.name.is_some() {
+        let _ = write!(state, ";pk=:{partition}:");
+    }
+    state
+}
+
 /// Every rule of the key, the same for each of its requests.
 fn policy(rules: &LimitRules, partition: &str) -> String {
-    let mut policy = String::new();
+    let mut policy = String::with_capacity(128);
     let mut item = |name: &str, count: u64, window: Option<u64>| {
         let comma = if policy.is_empty() { "" } else { ", " };
         let _ = write!(policy, "{comma}\"{name}\";q={count}");
         if let Some(window) = window {
             let _ = write!(policy, ";w={window}");
         }
-        policy.push_str(partition);
+        let _ = write!(policy, ";pk=:{partition}:");
     };
     for rate in rules.rates() {
         let (count, window) = rate_window(rate);

@@ -13,6 +13,8 @@
 //! 10. [Backup and restore](_10_backup_and_restore): the store and the pepper apart, and what to
 //!     do again after a restore.
 //! 11. [Scaling](_11_scaling): what so many keys and verifies need.
+//! 12. [Protecting routes](_12_protecting_routes): the layer, where the key is, who the client is
+//!     behind proxies, what the answers say, and other frameworks.
 //! 13. [Admin API](_13_admin_api): mounting it, who may use it, and every route.
 //! 14. [The API Keys page](_14_console): mounting it, what it can do, and what it can't leak.
 //! 15. [Watching](_15_watching): alerts, events and metrics, and what to do on each.
@@ -55,6 +57,9 @@ pub mod _10_backup_and_restore {}
 
 #[doc = include_str!("scaling.md")]
 pub mod _11_scaling {}
+
+#[doc = include_str!("protecting_routes.md")]
+pub mod _12_protecting_routes {}
 
 #[doc = include_str!("admin_api.md")]
 pub mod _13_admin_api {}

@@ -75,6 +75,12 @@ async fn every_way_to_present_keys() {
             _ => answer.code(),
         };
         assert_eq!(told, expected, "{headers:?}");
+        let said = format!("{answer:?}");
+        for key in [one, two] {
+            let secret = &key.as_bytes()["ak_live_1".len() + 17..];
+            let windows = secret.windows(8).map(|window| str::from_utf8(window).unwrap());
+            assert!(windows.into_iter().all(|window| !said.contains(window)), "{said}");
+        }
     }
     assert_eq!(server.get_of(&format!("/?api_key={one}"), &[]).await.code(), "MISSING_API_KEY");
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri, header};
 
+use super::head::Head;
 use super::requirement::Requirement;
 use crate::gate::{Admitted, Answer, Asked, Gate, Refusal};
 use crate::policy::AccessRequest;
@@ -48,36 +49,40 @@ impl Route {
 
     /// Marks every header that may hold a key, so that it isn't shown where headers are.
     pub(super) fn hide(&self, headers: &mut HeaderMap) {
+        // A header that came twice is refused: none goes on but the first.
         for name in &self.names {
-            if let header::Entry::Occupied(mut entry) = headers.entry(name) {
-                entry.iter_mut().for_each(|value| value.set_sensitive(true));
+            if let Some(value) = headers.get_mut(name) {
+                value.set_sensitive(true);
             }
         }
     }
 
     /// The result, if it needs no waiting; nothing has been done if it does.
     pub(super) fn at_once(&self, parts: &Parts) -> Option<Passed> {
-        let decide = |asked: Asked<'_>| {
+        let head = Head { parts, names: &self.names };
+        let decide = |resources: &[(&str, &str)]| {
+            let asked = self.ask(&head, resources);
             if self.is_optional && !asked.has_key() {
                 return Some(Ok(None));
             }
             Some(passed(asked.at_once()?))
         };
         match &*self.resources {
-            [] => decide(self.ask(parts, &[])),
+            [] => decide(&[]),
             [(kind, find)] => match find(parts) {
-                Some(id) => decide(self.ask(parts, &[(&**kind, &*id)])),
-                None => decide(self.ask(parts, &[])),
+                Some(id) => decide(&[(&**kind, &*id)]),
+                None => decide(&[]),
             },
-            _ => decide(self.ask(parts, &pairs(&self.found(parts)))),
+            _ => decide(&pairs(&self.found(parts))),
         }
     }
 
     /// The result, if it needs waiting.
     pub(super) async fn waited(&self, parts: &Parts) -> Passed {
+        let head = Head { parts, names: &self.names };
         let found = self.found(parts);
         let pairs = pairs(&found);
-        passed(self.ask(parts, &pairs).waited().await)
+        passed(self.ask(&head, &pairs).waited().await)
     }
 
     /// The request for the inner service, and what is added to the response.
@@ -91,20 +96,18 @@ impl Route {
         };
         let headers = admitted.headers();
         parts.extensions.insert(admitted.into_verified());
-        let header = |(name, value)| {
-            Some((HeaderName::from_static(name), HeaderValue::try_from(value).ok()?))
-        };
+        let header = |(name, value)| Some((header_name(name), HeaderValue::try_from(value).ok()?));
         headers.into_iter().filter_map(header).collect()
     }
 
-    fn ask<'a>(&'a self, parts: &'a Parts, resources: &'a [(&'a str, &'a str)]) -> Asked<'a> {
+    fn ask<'a>(&'a self, head: &'a Head<'_>, resources: &'a [(&'a str, &'a str)]) -> Asked<'a> {
         let request = AccessRequest {
             scopes: self.requirement.scopes(),
             resources,
             cost: self.cost,
             ..AccessRequest::new(self.gate.environment())
         };
-        self.gate.ask(parts, request)
+        self.gate.ask(head, request)
     }
 
     fn found<'a>(&'a self, parts: &'a Parts) -> Vec<(&'a str, Cow<'a, str>)> {
@@ -124,6 +127,17 @@ impl Route {
                 parts.uri = uri;
             }
         }
+    }
+}
+
+/// The name of a header; that of each response with limits needs no reading.
+fn header_name(name: &'static str) -> HeaderName {
+    static POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+    static LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+    match name {
+        "ratelimit-policy" => POLICY.clone(),
+        "ratelimit" => LIMIT.clone(),
+        _ => HeaderName::from_static(name),
     }
 }
 
