@@ -103,6 +103,7 @@ fn everything_is_reached_without_a_mouse() {
 
 /// Opens the menu that has the focus, and walks to an action.
 async fn choose(page: &Page, action: &str) {
+    page.gone(".results[aria-busy]").await;
     page.keys(&[ENTER]).await;
     let in_menu = "return document.activeElement.matches('.menu-item')";
     page.wait("no menu".into(), in_menu, vec![]).await;

@@ -91,7 +91,6 @@ function afterwards(shown, answer, title, changed, note) {
     if (!answer()) return;
     changed();
     await showSecret(title, answer(), note);
-    changed();
   });
 }
 

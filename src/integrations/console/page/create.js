@@ -32,7 +32,6 @@ export function create(options, changed) {
       shown.close();
       changed();
       await showSecret("Your new API key", answer);
-      changed();
     },
   });
   form.node.querySelector("input").focus();
@@ -70,8 +69,8 @@ export function create(options, changed) {
       });
       if (!worked) return;
       shown.close();
-      await showSecret("Your new API key", answer);
       changed();
+      await showSecret("Your new API key", answer);
     });
     return callout("warning", h("p", {}, h("strong", {}, "The key was created by an earlier attempt, but its secret was lost on the way. "),
       words(key.name), " (", h("code", { class: "mono" }, key.id), ") is there; regenerate its secret to get one you can copy."), again, where);

@@ -102,11 +102,11 @@ export function listView(options) {
     say(page.data.length > 0 ? `Keys ${text}` : "No keys found");
     previous.disabled = place.pages.length === 1;
     following.disabled = !next;
-    const focused = results.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
+    const focused = focusIn(results);
     replace(results, page.data.length > 0
       ? keyTable(page.data, "API keys, newest first", options, { owners: ownersOf(options) }, load)
       : empty());
-    if (focused) (results.querySelector(`[data-focus="${CSS.escape(focused)}"]`) ?? results).focus();
+    if (focused !== null) (results.querySelector(`[data-focus="${CSS.escape(focused)}"]`) ?? results).focus();
   }
 
   function empty() {
@@ -129,6 +129,13 @@ export function listView(options) {
 
   load();
   return { node, leave: () => running?.abort(), heading: "API Keys" };
+}
+
+/** The name of what has the focus in a table that will be replaced; an open menu's is its button's. */
+function focusIn(results) {
+  const active = document.activeElement;
+  if (!results.contains(active)) return null;
+  return active.dataset.focus ?? (active.closest(".menu") ? `${active.closest("[data-key]").dataset.key}:more` : "");
 }
 
 function blank(picture, heading, text, action) {
