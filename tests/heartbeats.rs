@@ -8,12 +8,19 @@ mod roll;
 mod sqlite;
 
 use std::cell::RefCell;
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use common::{READ, START, builder, new_key, run, scheme, system};
 use keyward::{
-    ApiKey, ChangeFeed as _, Clock as _, FakeClock, KeyCache, KeyId, KeyService, MemoryStore,
-    Reason, Timestamp,
+    ApiKey, Change, ChangeFeed, Changes, Clock as _, Event, FakeClock, Heartbeat, KeyCache, KeyId,
+    KeyQuery, KeyRecord, KeyService, KeyStore, LogQuery, MemoryStore, NodeRow, Reason, RollCall,
+    StoreError, Timestamp, Usage, UsageDelta, UsageStore,
 };
 use map_store::MapStore;
 
@@ -186,4 +193,101 @@ fn a_longer_bound_is_waited_for_by_whoever_was_told_it() {
     // The second node goes on by what it was told.
     fleet.pass(10, &[0]);
     assert!(fleet.wait(&[], &[0, 1]) >= 9 * SECOND);
+}
+
+/// A way to the store on which the roll is slow when told to.
+#[derive(Clone)]
+struct Slow {
+    store: MemoryStore,
+    holds: Arc<AtomicBool>,
+}
+
+impl ChangeFeed for Slow {
+    async fn changes(&self, query: &LogQuery) -> Result<Changes, StoreError> {
+        self.store.changes(query).await
+    }
+
+    async fn set_max_staleness(&self, bound: Duration) -> Result<(), StoreError> {
+        self.store.set_max_staleness(bound).await
+    }
+
+    async fn roll_call(
+        &self,
+        beat: Heartbeat<'_>,
+        gone: &[NodeRow],
+    ) -> Result<RollCall, StoreError> {
+        let is_held = || self.holds.load(SeqCst);
+        poll_fn(|_| if is_held() { Poll::Pending } else { Poll::Ready(()) }).await;
+        self.store.roll_call(beat, gone).await
+    }
+}
+
+impl KeyStore for Slow {
+    async fn get(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {
+        self.store.get(id).await
+    }
+
+    async fn commit(&self, change: Change) -> Result<(), StoreError> {
+        self.store.commit(change).await
+    }
+
+    async fn list(&self, query: &KeyQuery) -> Result<Vec<KeyRecord>, StoreError> {
+        self.store.list(query).await
+    }
+
+    async fn log(&self, query: &LogQuery) -> Result<Vec<(u64, Event)>, StoreError> {
+        self.store.log(query).await
+    }
+}
+
+impl UsageStore for Slow {
+    async fn add(&self, batch: &[UsageDelta]) -> Result<(), StoreError> {
+        self.store.add(batch).await
+    }
+
+    async fn usage(&self, keys: &[KeyId]) -> Result<HashMap<KeyId, Usage>, StoreError> {
+        self.store.usage(keys).await
+    }
+}
+
+/// A node looks at the log, then nobody waits for it since it has no row, or none any more;
+/// only then it beats. It must not use what it has read in between.
+fn beats_late(enrolled: bool) {
+    let mut fleet = Fleet::new(1);
+    fleet.switch(true);
+    let slow = Slow { store: fleet.store.clone(), holds: Arc::default() };
+    let cache = KeyCache::builder(slow.clone()).clock(fleet.clock.clone());
+    // What it would wait for is under way for as long as the test likes.
+    let cache = cache.timer(|_| std::future::ready(())).build();
+    let keys = builder(scheme(&[1]), cache.clone(), &fleet.clock, 9).build();
+    fleet.nodes.push((keys, cache.clone()));
+    let (id, key) = fleet.issue();
+    fleet.pass(10, if enrolled { &[0, 1] } else { &[0] });
+    fleet.pass(10, &[0]);
+
+    slow.holds.store(true, SeqCst);
+    let mut pass = pin!(cache.catch_up());
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(pass.as_mut().poll(&mut context).is_pending(), "it has read the log");
+    assert!(fleet.accepts(1, &key), "read from the store, and kept");
+    let began = fleet.clock.now();
+    let sleep = |duration: Duration| {
+        fleet.clock.advance(duration.min(Duration::from_millis(10)));
+        std::future::ready(())
+    };
+    run(fleet.nodes[0].0.revoke_and_wait(&system(), id, Reason::Unused, sleep)).unwrap();
+    assert!(fleet.clock.now().saturating_duration_since(began) < SECOND, "nobody to wait for");
+    slow.holds.store(false, SeqCst);
+    assert!(pass.as_mut().poll(&mut context).is_ready());
+    assert!(!fleet.accepts(1, &key), "it had no row");
+}
+
+#[test]
+fn who_enrols_looks_at_the_log_again() {
+    beats_late(false);
+}
+
+#[test]
+fn who_has_lost_its_row_looks_at_the_log_again() {
+    beats_late(true);
 }
