@@ -14,6 +14,10 @@ const PLATFORM: &str = "powerverse";
 /// nobody becomes an administrator by it.
 const ADMINISTRATORS: &str = "administrators";
 
+/// The roles that keys of the platform may have.
+pub(crate) const ROLES: [(&str, &[&str]); 2] =
+    [("viewer", &["read:assets", "read:schedules"]), ("operator", &["read:*", "write:schedules"])];
+
 const NAME: &str = "Administrator";
 const FIRST_LASTS: Duration = Duration::from_secs(24 * 3_600);
 const LASTS: Duration = Duration::from_secs(90 * 24 * 3_600);
@@ -68,5 +72,7 @@ fn administrator(keys: &KeyService, lasts: Duration) -> NewKey {
         .owner(ADMINISTRATORS)
         .environment(Environment::PRODUCTION)
         .permissions(["*", "api.key.*"])
+        // Only who holds a role by name may give it.
+        .roles(ROLES.map(|(name, _)| name))
         .expires_at(keys.now().saturating_add(lasts))
 }

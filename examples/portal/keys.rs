@@ -9,7 +9,7 @@ use keyward::{
 use sqlx::postgres::PgPoolOptions;
 
 use crate::settings::{Database, Settings};
-use crate::{Result, pepper};
+use crate::{Result, administrator, pepper};
 
 const PREFIXES: [(&str, Environment); 2] =
     [("ak_live", Environment::PRODUCTION), ("ak_test", Environment::SANDBOX)];
@@ -52,9 +52,9 @@ pub(crate) async fn open(settings: &Settings) -> Result<Opened> {
 async fn with_store(settings: &Settings, store: SharedKeyStore) -> Result<Opened> {
     let is_empty = store.list(&KeyQuery::new().with_revoked().limit(1)).await?.is_empty();
     let scheme = KeyScheme::new(pepper::read_or_make(&settings.pepper, is_empty)?, PREFIXES)?;
-    let roles = Roles::none()
-        .role("viewer", ["read:assets", "read:schedules"])?
-        .role("operator", ["read:*", "write:schedules"])?;
+    let roles = administrator::ROLES
+        .into_iter()
+        .try_fold(Roles::none(), |roles, (name, scopes)| roles.role(name, scopes))?;
     let monitor = Monitor::new(|alert: &Alert| eprintln!("alert: {alert}"));
     let keys = KeyService::builder(scheme, store).roles(roles).observer(monitor).build();
     keys.check_peppers().await?;

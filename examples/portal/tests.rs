@@ -189,7 +189,7 @@ fn the_commands_of_the_product_page_work() {
     assert_eq!((status, &error["error"]["code"]), (401, &json!("API_KEY_EXPIRED")));
     assert_eq!(error["error"]["details"]["expired_at"], "2025-12-31T23:59:59Z");
 
-    let lasting = json!({ "name": "Backend", "permissions": ["read:assets"] });
+    let lasting = json!({ "name": "Backend", "role": "viewer" });
     let created = admin.json("POST", "/admin/api-keys", &lasting).json();
     let key = created["api_key"].as_str().unwrap().to_owned();
     assert_eq!(sites(&portal, &key).0, 200);
