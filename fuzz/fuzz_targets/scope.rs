@@ -54,11 +54,12 @@ fn one(line: &str) -> Option<Scope> {
     Some(scope)
 }
 
-/// Nothing is covered that isn't granted: not the scope itself, and nothing below it.
+/// Nothing is covered that isn't granted: not the scope itself, and nothing below it. Two ends
+/// are tried, since a literal scope grants one.
 fn covers(ours: &Scope, theirs: &Scope, all: &[Scope]) {
     let above = theirs.as_str().trim_end_matches('*');
     let wild = theirs.is_wildcard();
-    let below = ["x", "api.key.create", "api.key.x"].map(|end| format!("{above}{end}"));
+    let below = ["x", "y", "api.key.x", "api.key.y"].map(|end| format!("{above}{end}"));
     let known = all.iter().map(|scope| scope.as_str().to_owned());
     let escapes = known
         .chain(below.into_iter().filter(|_| wild))
