@@ -1,6 +1,5 @@
 //! What the answers say of a key's limits.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use base64::Engine;
@@ -105,12 +104,14 @@ fn partition(id: KeyId) -> [u8; 28] {
 
 fn state(told: &Told<'_>, reset: Option<u64>, partition: &str) -> String {
     let mut state = String::with_capacity(128);
-    let _ = write!(state, "\"{}\";r={}", told.name.unwrap_or("owner"), told.left);
+    parts(&mut state, &["\"", told.name.unwrap_or("owner"), "\";r="]);
+    number(&mut state, told.left);
     if let Some(reset) = reset {
-        let _ = write!(state, ";t={reset}");
+        state.push_str(";t=");
+        number(&mut state, reset);
     }
     if told.name.is_some() {
-        let _ = write!(state, ";pk=:{partition}:");
+        parts(&mut state, &[";pk=:", partition, ":"]);
     }
     state
 }
@@ -120,11 +121,13 @@ fn policy(rules: &LimitRules, partition: &str) -> String {
     let mut policy = String::with_capacity(128);
     let mut item = |name: &str, count: u64, window: Option<u64>| {
         let comma = if policy.is_empty() { "" } else { ", " };
-        let _ = write!(policy, "{comma}\"{name}\";q={count}");
+        parts(&mut policy, &[comma, "\"", name, "\";q="]);
+        number(&mut policy, count);
         if let Some(window) = window {
-            let _ = write!(policy, ";w={window}");
+            policy.push_str(";w=");
+            number(&mut policy, window);
         }
-        let _ = write!(policy, ";pk=:{partition}:");
+        parts(&mut policy, &[";pk=:", partition, ":"]);
     };
     for rate in rules.rates() {
         let (count, window) = rate_window(rate);
@@ -136,9 +139,33 @@ fn policy(rules: &LimitRules, partition: &str) -> String {
     policy
 }
 
+fn parts(text: &mut String, parts: &[&str]) {
+    text.extend(parts.iter().copied());
+}
+
+/// Adds a number, without the way through `fmt`: it is done for each response.
+fn number(text: &mut String, number: u64) {
+    let mut digits = [b'0'; 20];
+    let mut rest = number;
+    let mut first = 19;
+    for (place, digit) in digits.iter_mut().enumerate().rev() {
+        *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+        rest /= 10;
+        first = place;
+        if rest == 0 {
+            break;
+        }
+    }
+    let digits = digits.get(first..).and_then(|digits| str::from_utf8(digits).ok());
+    text.push_str(digits.unwrap_or_default());
+}
+
 /// The count of a rate limit per whole seconds, which is all that the header can tell.
 fn rate_window(rate: &RateLimit) -> (u64, u64) {
     let window = whole_seconds(rate.period());
+    if rate.period().subsec_nanos() == 0 {
+        return (rate.count().into(), window);
+    }
     let count = u128::from(rate.count()) * u128::from(window) * 1_000_000_000;
     let count = count / rate.period().as_nanos().max(1);
     (u64::try_from(count).unwrap_or(u64::MAX), window)
@@ -184,4 +211,18 @@ pub(super) fn whole_seconds(duration: Duration) -> u64 {
 /// Seconds since 1970, rounded up.
 fn rounded_up(at: Timestamp) -> u64 {
     whole_seconds(at.saturating_duration_since(Timestamp::UNIX_EPOCH))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_they_are() {
+        for given in [0, 1, 9, 10, 99, 100, 12_345, 1 << 40, u64::MAX - 1, u64::MAX] {
+            let mut text = "r=".to_owned();
+            number(&mut text, given);
+            assert_eq!(text, format!("r={given}"));
+        }
+    }
 }

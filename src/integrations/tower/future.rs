@@ -46,7 +46,8 @@ impl<S: Service<Request<B>>, B> ApiKeyFuture<S, B> {
     }
 
     /// Waits for the key: only the head is boxed, so that body and service may be of any kind.
-    pub(super) fn verifying(route: Arc<Route>, inner: S, parts: Parts, body: B) -> Self {
+    pub(super) fn verifying(route: Arc<Route>, inner: S, request: Request<B>) -> Self {
+        let (parts, body) = request.into_parts();
         let waiting = Some((Arc::clone(&route), inner, body));
         let verifying = Box::pin(async move {
             let passed = route.waited(&parts).await;
@@ -68,15 +69,15 @@ where
         loop {
             let next = match state.as_mut().project() {
                 StateNow::Verifying { verifying, waiting } => {
-                    let (mut parts, passed) = ready!(verifying.as_mut().poll(context));
+                    let (parts, passed) = ready!(verifying.as_mut().poll(context));
                     let Some((route, mut inner, body)) = waiting.take() else {
                         return Poll::Pending;
                     };
                     match passed {
                         Ok(admitted) => {
-                            let headers = route.pass(&mut parts, admitted);
-                            let serving = inner.call(Request::from_parts(parts, body));
-                            State::Serving { serving, headers }
+                            let mut request = Request::from_parts(parts, body);
+                            let headers = route.pass(&mut request, admitted);
+                            State::Serving { serving: inner.call(request), headers }
                         }
                         Err(answer) => State::Refused { answer: Some(answer) },
                     }

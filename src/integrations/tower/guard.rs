@@ -35,20 +35,28 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> ApiKeyFuture<S, B> {
-        let (mut parts, body) = request.into_parts();
-        self.route.hide(&mut parts.headers);
-        match self.route.at_once(&parts) {
+    fn call(&mut self, mut request: Request<B>) -> ApiKeyFuture<S, B> {
+        self.route.hide(request.headers_mut());
+        let decided = if self.route.resources.is_empty() {
+            // A request that is not taken apart need not be moved.
+            self.route.at_once(&request)
+        } else {
+            let (parts, body) = request.into_parts();
+            let decided = self.route.at_once_of_parts(&parts);
+            request = Request::from_parts(parts, body);
+            decided
+        };
+        match decided {
             Some(Ok(admitted)) => {
-                let headers = self.route.pass(&mut parts, admitted);
-                ApiKeyFuture::serving(self.inner.call(Request::from_parts(parts, body)), headers)
+                let headers = self.route.pass(&mut request, admitted);
+                ApiKeyFuture::serving(self.inner.call(request), headers)
             }
             Some(Err(answer)) => ApiKeyFuture::refused(answer),
             None => {
                 // The one that is ready is the one to be called; its clone need not be.
                 let clone = self.inner.clone();
                 let inner = mem::replace(&mut self.inner, clone);
-                ApiKeyFuture::verifying(Arc::clone(&self.route), inner, parts, body)
+                ApiKeyFuture::verifying(Arc::clone(&self.route), inner, request)
             }
         }
     }

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
 
 use super::head::Head;
 use super::requirement::Requirement;
@@ -58,46 +58,55 @@ impl Route {
     }
 
     /// The result, if it needs no waiting; nothing has been done if it does.
-    pub(super) fn at_once(&self, parts: &Parts) -> Option<Passed> {
-        let head = Head { parts, names: &self.names };
-        let decide = |resources: &[(&str, &str)]| {
-            let asked = self.ask(&head, resources);
-            if self.is_optional && !asked.has_key() {
-                return Some(Ok(None));
-            }
-            Some(passed(asked.at_once()?))
-        };
+    pub(super) fn at_once<B>(&self, request: &Request<B>) -> Option<Passed> {
+        self.decided(&Head::of(request, &self.names), &[])
+    }
+
+    /// The same, of a request whose resources have to be read off its parts.
+    pub(super) fn at_once_of_parts(&self, parts: &Parts) -> Option<Passed> {
+        let head = Head::of_parts(parts, &self.names);
         match &*self.resources {
-            [] => decide(&[]),
             [(kind, find)] => match find(parts) {
-                Some(id) => decide(&[(&**kind, &*id)]),
-                None => decide(&[]),
+                Some(id) => self.decided(&head, &[(&**kind, &*id)]),
+                None => self.decided(&head, &[]),
             },
-            _ => decide(&pairs(&self.found(parts))),
+            _ => self.decided(&head, &pairs(&self.found(parts))),
         }
     }
 
     /// The result, if it needs waiting.
     pub(super) async fn waited(&self, parts: &Parts) -> Passed {
-        let head = Head { parts, names: &self.names };
+        let head = Head::of_parts(parts, &self.names);
         let found = self.found(parts);
         let pairs = pairs(&found);
         passed(self.ask(&head, &pairs).waited().await)
     }
 
-    /// The request for the inner service, and what is added to the response.
-    pub(super) fn pass(&self, parts: &mut Parts, admitted: Option<Admitted>) -> ResponseHeaders {
+    /// Makes the request what the inner service gets, and gives what is added to the response.
+    pub(super) fn pass<B>(
+        &self,
+        request: &mut Request<B>,
+        admitted: Option<Admitted>,
+    ) -> ResponseHeaders {
         if self.strips {
-            self.strip(parts);
+            self.strip(request);
         }
         let Some(admitted) = admitted else {
-            parts.extensions.insert(Anonymous);
+            request.extensions_mut().insert(Anonymous);
             return ResponseHeaders::new();
         };
         let headers = admitted.headers();
-        parts.extensions.insert(admitted.into_verified());
+        request.extensions_mut().insert(admitted.into_verified());
         let header = |(name, value)| Some((header_name(name), HeaderValue::try_from(value).ok()?));
         headers.into_iter().filter_map(header).collect()
+    }
+
+    fn decided(&self, head: &Head<'_>, resources: &[(&str, &str)]) -> Option<Passed> {
+        let asked = self.ask(head, resources);
+        if self.is_optional && !asked.has_key() {
+            return Some(Ok(None));
+        }
+        Some(passed(asked.at_once()?))
     }
 
     fn ask<'a>(&'a self, head: &'a Head<'_>, resources: &'a [(&'a str, &'a str)]) -> Asked<'a> {
@@ -115,16 +124,16 @@ impl Route {
         self.resources.iter().filter_map(found).collect()
     }
 
-    fn strip(&self, parts: &mut Parts) {
+    fn strip<B>(&self, request: &mut Request<B>) {
         for source in self.gate.key_sources() {
-            if !self.gate.has_key_at(parts, source) {
+            if !self.gate.has_key_at(&Head::of(request, &self.names), source) {
                 continue;
             }
             if let Some(name) = source.header_name() {
-                parts.headers.remove(name);
+                request.headers_mut().remove(name);
             }
-            if let Some(uri) = source.query_name().and_then(|name| without(&parts.uri, name)) {
-                parts.uri = uri;
+            if let Some(uri) = source.query_name().and_then(|name| without(request.uri(), name)) {
+                *request.uri_mut() = uri;
             }
         }
     }
