@@ -7,6 +7,41 @@ use crate::timestamp::Timestamp;
 use crate::token::KeyId;
 use crate::verify::{Authentic, Challenge, Rejected, Verified, VerifyError};
 
+/// Returns the answer, if it needs no waiting; goes on, with nothing done, if it does.
+///
+/// It is written out where it is wanted: an answer that is handed on costs as much as a check.
+macro_rules! answer_at_hand {
+    ($keys:ident, $presented:ident, $request:ident $(, $some:path)?) => {
+        let inner = &*$keys.0;
+        if let Some(memory) = inner.store.memory() {
+            let challenge = inner.scheme.challenge($presented);
+            let Some(challenge) = &challenge else {
+                return $($some)? ($keys.rejected(Deny::Malformed, $request));
+            };
+            let now = inner.clock.now();
+            let Some(record) = memory.find(challenge.key_id()) else {
+                challenge.prove_nothing();
+                return $($some)? ($keys.unknown(challenge.key_id(), $request, now));
+            };
+            if !$keys.has_shared_limits(&record) {
+                return $($some)? ($keys.decide(challenge, record, $request, now));
+            }
+        } else if let Some(cache) = inner.store.cache() {
+            let challenge = inner.scheme.challenge($presented);
+            let Some(challenge) = &challenge else {
+                return $($some)? ($keys.rejected(Deny::Malformed, $request));
+            };
+            if let Some((record, moment)) = cache.find(challenge.key_id())
+                && !$keys.has_shared_limits(&record)
+            {
+                let shared = inner.cache_shares_clock;
+                let now = if shared { moment.wall } else { inner.clock.now() };
+                return $($some)? ($keys.decide(challenge, record, $request, now));
+            }
+        }
+    };
+}
+
 impl KeyService {
     /// Verifies a presented key and decides whether it may do what the request wants.
     ///
@@ -23,9 +58,7 @@ impl KeyService {
         presented: &str,
         request: &AccessRequest<'_>,
     ) -> Result<Verified, VerifyError> {
-        if let Some(result) = self.verify_at_once(presented, request) {
-            return result;
-        }
+        answer_at_hand!(self, presented, request);
         // Boxed: what a wait keeps would make every verify's future large.
         Box::pin(self.verify_waiting(presented, request)).await
     }
@@ -37,35 +70,7 @@ impl KeyService {
         presented: &str,
         request: &AccessRequest<'_>,
     ) -> Option<Result<Verified, VerifyError>> {
-        let inner = &*self.0;
-        // An answer is made where it is wanted: each time it is handed on costs as much as
-        // a check.
-        if let Some(memory) = inner.store.memory() {
-            let challenge = inner.scheme.challenge(presented);
-            let Some(challenge) = &challenge else {
-                return Some(self.rejected(Deny::Malformed, request));
-            };
-            let now = inner.clock.now();
-            let Some(record) = memory.find(challenge.key_id()) else {
-                challenge.prove_nothing();
-                return Some(self.unknown(challenge.key_id(), request, now));
-            };
-            if !self.has_shared_limits(&record) {
-                return Some(self.decide(challenge, record, request, now));
-            }
-        } else if let Some(cache) = inner.store.cache() {
-            let challenge = inner.scheme.challenge(presented);
-            let Some(challenge) = &challenge else {
-                return Some(self.rejected(Deny::Malformed, request));
-            };
-            if let Some((record, moment)) = cache.find(challenge.key_id())
-                && !self.has_shared_limits(&record)
-            {
-                let shared = inner.cache_shares_clock;
-                let now = if shared { moment.wall } else { inner.clock.now() };
-                return Some(self.decide(challenge, record, request, now));
-            }
-        }
+        answer_at_hand!(self, presented, request, Some);
         None
     }
 
