@@ -1,7 +1,9 @@
 //! The OpenAPI document of the admin API.
 
+mod answers;
+mod inputs;
 mod operations;
-mod schemas;
+mod values;
 
 use axum::http::Method;
 use utoipa::ToSchema;
@@ -9,7 +11,6 @@ use utoipa::openapi::path::{HttpMethod, PathItem, Paths};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Components, ComponentsBuilder, Info, OpenApi, RefOr, Schema};
 
-use self::schemas as of;
 use super::routes::ROUTES;
 
 /// The OpenAPI 3.1 document of the admin API: what the router answers at
@@ -50,21 +51,21 @@ fn components() -> Components {
     let header = ApiKey::Header(ApiKeyValue::new("X-API-Key"));
     let mut schemas = Vec::new();
     for describe in [
-        describe::<of::ChangedKey>,
-        describe::<of::DescribedRequest>,
-        describe::<of::Error>,
-        describe::<of::EventPage>,
-        describe::<of::KeyEdit>,
-        describe::<of::KeyPage>,
-        describe::<of::KeyWithSecret>,
-        describe::<of::NewKey>,
-        describe::<of::Nothing>,
-        describe::<of::Options>,
-        describe::<of::Reports>,
-        describe::<of::Revocation>,
-        describe::<of::Rotation>,
-        describe::<of::Trace>,
-        describe::<of::Usage>,
+        describe::<answers::ChangedKey>,
+        describe::<inputs::DescribedRequest>,
+        describe::<answers::Error>,
+        describe::<answers::EventPage>,
+        describe::<inputs::KeyEdit>,
+        describe::<answers::KeyPage>,
+        describe::<answers::KeyWithSecret>,
+        describe::<inputs::NewKey>,
+        describe::<inputs::Nothing>,
+        describe::<answers::Options>,
+        describe::<answers::Reports>,
+        describe::<inputs::Revocation>,
+        describe::<inputs::Rotation>,
+        describe::<answers::Trace>,
+        describe::<answers::Usage>,
     ] {
         describe(&mut schemas);
     }
