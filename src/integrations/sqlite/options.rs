@@ -59,8 +59,8 @@ impl SqliteOptions {
     }
 
     /// Does the work on the thread that polls for it, without threads of the store's own: no
-    /// call waits for one thread to wake another and be woken by it, which takes 10 to 40
-    /// microseconds: half of a read, and of a commit what the sync of the disk leaves of it.
+    /// call waits for one thread to wake another and be woken by it. That is most of a read,
+    /// and little of a commit, which waits for the disk.
     ///
     /// It is for programs that wait on their own threads: a command, a server with a thread
     /// for each request, `spawn_blocking`. What several threads commit at the same time still
