@@ -4,6 +4,8 @@
 //!
 //! 500 schedules of each kind by default, times `KEYWARD_TEST_SCALE`.
 
+mod schedules;
+
 /// The modules that threads meet in, over the scheduler's atomics and locks.
 #[path = "../src/cache"]
 mod cache {
@@ -41,12 +43,12 @@ mod cache {
     use shuttle::rand::{Rng, thread_rng};
     use shuttle::sync::Mutex;
     use shuttle::sync::atomic::{AtomicU64, Ordering::SeqCst};
-    use shuttle::thread;
 
     use self::entry::Entry;
     use self::fence::Fence;
     use self::freshness::{Fresh, Freshness, Instant};
     use self::shelf::Shelf;
+    use crate::schedules::{check, run};
 
     /// Two on one counter of the fence, and one on another.
     const IDS: [[u8; 10]; 3] = [[7; 10], [7, 7, 7, 7, 7, 7, 7, 7, 7, 8], [8; 10]];
@@ -147,24 +149,6 @@ mod cache {
     fn fresh(number: u64) -> Fresh {
         let wall = i64::try_from(number).unwrap();
         Fresh { at: Instant { wall, monotonic: number }, bound: number, pass: number }
-    }
-
-    fn iterations() -> usize {
-        let scale = std::env::var("KEYWARD_TEST_SCALE").ok().and_then(|text| text.parse().ok());
-        500 * scale.unwrap_or(1)
-    }
-
-    /// Schedules drawn evenly, and as many with few switches at unlikely places.
-    fn check(model: impl Fn() + Send + Sync + Clone + 'static) {
-        shuttle::check_random(model.clone(), iterations());
-        shuttle::check_pct(model, iterations(), 3);
-    }
-
-    fn run(threads: Vec<Box<dyn FnOnce() + Send>>) {
-        let threads: Vec<_> = threads.into_iter().map(thread::spawn).collect();
-        for thread in threads {
-            thread.join().unwrap();
-        }
     }
 
     fn times(node: &Arc<Node>, count: usize, act: fn(&Node, usize)) -> Box<dyn FnOnce() + Send> {

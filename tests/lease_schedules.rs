@@ -3,6 +3,8 @@
 //!
 //! 500 schedules of each kind by default, times `KEYWARD_TEST_SCALE`.
 
+mod schedules;
+
 /// Leases, over the scheduler's locks.
 #[path = "../src/limit"]
 mod limit {
@@ -100,26 +102,10 @@ mod service {
     use self::line::{Line, Waited};
     use crate::limit::lease::Lease;
     use crate::limit::rate::RateLimit;
+    use crate::schedules::{check, run};
     use crate::timestamp::Timestamp;
 
     const NOW: Timestamp = Timestamp(1_000_000_000);
-
-    fn iterations() -> usize {
-        let scale = std::env::var("KEYWARD_TEST_SCALE").ok().and_then(|text| text.parse().ok());
-        500 * scale.unwrap_or(1)
-    }
-
-    /// Schedules drawn evenly, and as many with few switches at unlikely places.
-    fn check(model: impl Fn() + Send + Sync + Clone + 'static) {
-        shuttle::check_random(model.clone(), iterations());
-        shuttle::check_pct(model, iterations(), 3);
-    }
-
-    /// What these threads return, one after the other.
-    fn run<T: Send + 'static>(threads: Vec<Box<dyn FnOnce() -> T + Send>>) -> Vec<T> {
-        let threads: Vec<_> = threads.into_iter().map(thread::spawn).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-    }
 
     /// A process with a lease on a limit of the store's, which has so many units in all.
     struct Process {

@@ -4,6 +4,8 @@
 //!
 //! 500 schedules of each kind by default, times `KEYWARD_TEST_SCALE`.
 
+mod schedules;
+
 /// The arithmetic itself, over the scheduler's atomics.
 #[path = "../src/limit"]
 mod limit {
@@ -19,30 +21,13 @@ mod limit {
     use std::sync::Arc;
 
     use shuttle::sync::atomic::{AtomicU64, Ordering::SeqCst};
-    use shuttle::thread;
 
     use self::gcra::Gcra;
+    use crate::schedules::{check, run};
     use crate::timestamp::Timestamp;
 
     const NOW: Timestamp = Timestamp(1_000_000_000);
     const DAY: u64 = 86_400_000_000;
-
-    fn iterations() -> usize {
-        let scale = std::env::var("KEYWARD_TEST_SCALE").ok().and_then(|text| text.parse().ok());
-        500 * scale.unwrap_or(1)
-    }
-
-    /// Schedules drawn evenly, and as many with few switches at unlikely places.
-    fn check(model: impl Fn() + Send + Sync + Clone + 'static) {
-        shuttle::check_random(model.clone(), iterations());
-        shuttle::check_pct(model, iterations(), 3);
-    }
-
-    /// What these threads return, one after the other.
-    fn run<T: Send + 'static>(threads: Vec<Box<dyn FnOnce() -> T + Send>>) -> Vec<T> {
-        let threads: Vec<_> = threads.into_iter().map(thread::spawn).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-    }
 
     /// So many units at once, and one back a day.
     fn rule(burst: u64) -> Gcra {

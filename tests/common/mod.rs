@@ -3,6 +3,7 @@
 
 #![allow(dead_code, unused_imports)]
 
+mod dropped;
 mod faulty;
 mod flows;
 mod store;
@@ -19,6 +20,7 @@ use keyward::{
 use rand_core::{TryCryptoRng, TryRng};
 use sha2::{Digest, Sha256};
 
+pub(crate) use self::dropped::drop_after;
 pub(crate) use self::faulty::Faulty;
 pub(crate) use self::flows::{ALL, Done, Flow, TOKENS, World, check_invariants, new_key, outcomes};
 pub(crate) use self::store::{Fault, RowStore, Snapshot};

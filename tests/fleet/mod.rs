@@ -2,16 +2,15 @@
 //! midst of their upkeep, and start anew.
 
 use std::collections::BTreeMap;
-use std::future::poll_fn;
-use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use keyward::{
     FakeClock, KeyId, KeyService, KeyStore, ManageError, Rotation, UsageStore, VerifyError,
 };
 
-use crate::common::{READ, START, Seeded, builder, new_key, pepper, ring, scheme, system};
+use crate::common::{
+    READ, START, Seeded, builder, drop_after, new_key, pepper, ring, scheme, system,
+};
 
 /// Where the keys of a fleet are.
 pub(crate) trait Place {
@@ -119,9 +118,9 @@ impl<P: Place> Fleet<P> {
             5 => {
                 let polls = self.rng.below(12);
                 if self.rng.below(2) == 0 {
-                    drop(stopped(polls, keys.maintain()).await);
+                    drop(drop_after(polls, keys.maintain()).await);
                 } else {
-                    drop(stopped(polls, keys.reseal_all(&system())).await);
+                    drop(drop_after(polls, keys.reseal_all(&system())).await);
                 }
                 drop(keys);
                 if self.rng.below(4) == 0 {
@@ -196,21 +195,4 @@ pub(crate) async fn rotates_twice(place: impl Place, seed: u64, steps: usize) {
     for (node, id) in ids.into_iter().enumerate() {
         fleet.verify(node % 3, id).await;
     }
-}
-
-/// Polls a future at most so many times, each time it wakes, and drops it.
-async fn stopped<F: Future>(mut polls: usize, future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    poll_fn(|context| {
-        if polls == 0 {
-            return Poll::Ready(None);
-        }
-        polls -= 1;
-        match future.as_mut().poll(context) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if polls == 0 => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
 }

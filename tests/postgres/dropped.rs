@@ -1,33 +1,14 @@
 //! A caller may go away at any await: what was asked happened wholly or not at all, and
 //! the pool is as good as before.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use keyward::{KeyEdit, KeyQuery, KeyStore, LogQuery, Reason, UsageDelta, UsageStore};
 
+use super::common::drop_after;
 use super::servers::Postgres;
 use super::{common, empty, service, store};
 use crate::PostgresStore;
-
-/// Polls a future at most so many times, each time it wakes, and drops it.
-pub(super) async fn after<F: Future>(mut polls: usize, future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    poll_fn(|context| {
-        if polls == 0 {
-            return Poll::Ready(None);
-        }
-        polls -= 1;
-        match future.as_mut().poll(context) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if polls == 0 => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
-}
 
 /// Every record is whole, and has an event for each change and none besides.
 ///
@@ -77,28 +58,28 @@ async fn nothing_is_half_done_and_no_connection_is_lost() {
             let finished = match flow {
                 "issue" => {
                     let new = common::new_key("dropped").idempotency_key(format!("key-{polls}"));
-                    after(polls, keys.issue(&actor, new)).await.map(drop)
+                    drop_after(polls, keys.issue(&actor, new)).await.map(drop)
                 }
                 "update" => {
                     let edit = KeyEdit::new().name(format!("name {polls}"));
-                    after(polls, keys.update(&actor, spare, edit)).await.map(drop)
+                    drop_after(polls, keys.update(&actor, spare, edit)).await.map(drop)
                 }
                 "rotate" => {
-                    after(polls, keys.rotate(&actor, spare, Duration::ZERO)).await.map(drop)
+                    drop_after(polls, keys.rotate(&actor, spare, Duration::ZERO)).await.map(drop)
                 }
                 "revoke" => {
                     let gone = keys.issue(&actor, common::new_key("gone")).await.unwrap().id();
-                    after(polls, keys.revoke(&actor, gone, Reason::Unused)).await.map(drop)
+                    drop_after(polls, keys.revoke(&actor, gone, Reason::Unused)).await.map(drop)
                 }
                 "verify" => {
-                    after(polls, keys.verify(&token, &common::READ)).await.map(|verified| {
+                    drop_after(polls, keys.verify(&token, &common::READ)).await.map(|verified| {
                         verified.unwrap();
                     })
                 }
-                "list" => after(polls, store.list(&KeyQuery::new())).await.map(drop),
-                "log" => after(polls, store.log(&LogQuery::from(0))).await.map(drop),
-                "usage" => after(polls, store.usage(&[id])).await.map(drop),
-                _ => after(polls, keys.flush()).await.map(drop),
+                "list" => drop_after(polls, store.list(&KeyQuery::new())).await.map(drop),
+                "log" => drop_after(polls, store.log(&LogQuery::from(0))).await.map(drop),
+                "usage" => drop_after(polls, store.usage(&[id])).await.map(drop),
+                _ => drop_after(polls, keys.flush()).await.map(drop),
             };
             let verified = keys.verify(&token, &common::READ).await;
             assert!(verified.is_ok(), "after {flow} was dropped at {polls}: {verified:?}");

@@ -106,7 +106,7 @@ async fn a_dropped_migration_leaves_nothing_or_all() {
     for polls in 0..25 {
         let schema = server.schema();
         let store = store(&server.url(), 1).schema(&schema).unwrap();
-        drop(super::dropped::after(polls, store.migrate()).await);
+        drop(super::common::drop_after(polls, store.migrate()).await);
         store.migrate().await.unwrap();
     }
 }
