@@ -102,7 +102,7 @@ mod service {
     use self::line::{Line, Waited};
     use crate::limit::lease::Lease;
     use crate::limit::rate::RateLimit;
-    use crate::schedules::{check, run};
+    use crate::schedules::{check, must_find, run};
     use crate::timestamp::Timestamp;
 
     const NOW: Timestamp = Timestamp(1_000_000_000);
@@ -279,7 +279,7 @@ mod service {
     #[test]
     #[should_panic(expected = "deadlock")]
     fn the_schedules_find_a_wake_that_is_lost() {
-        check(|| {
+        must_find(|| {
             let line = Arc::new(TwoSteps::default());
             let requests = (0..6).map(|_| {
                 let line = Arc::clone(&line);

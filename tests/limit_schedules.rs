@@ -23,7 +23,7 @@ mod limit {
     use shuttle::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
     use self::gcra::Gcra;
-    use crate::schedules::{check, run};
+    use crate::schedules::{check, must_find, run};
     use crate::timestamp::Timestamp;
 
     const NOW: Timestamp = Timestamp(1_000_000_000);
@@ -66,7 +66,7 @@ mod limit {
     #[test]
     #[should_panic(expected = "more than the burst")]
     fn the_schedules_find_a_counter_that_is_read_and_then_written() {
-        check(|| {
+        must_find(|| {
             let cell = Arc::new(AtomicU64::new(0));
             let takers = (0..6).map(|_| {
                 let cell = Arc::clone(&cell);
