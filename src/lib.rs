@@ -18,7 +18,7 @@
     )
 )]
 
-// Core: data in, decision out. No I/O, no clock reads outside `timestamp`, no async.
+// Core: data in, decision out. No I/O, no clock reads outside `timestamp::clock`, no async.
 mod error;
 mod timestamp;
 mod token;

@@ -154,7 +154,7 @@ const LAYERS: [Layer; 19] = [
 ];
 
 /// The one file that reads a clock.
-const CLOCK: &str = "timestamp.rs";
+const CLOCK: &str = "timestamp/clock.rs";
 
 /// Where futures may be made and awaited.
 const ASYNC: [&str; 6] = ["store", "cache", "service", "conformance", "gate", "integrations"];
@@ -258,7 +258,7 @@ fn the_checker_sees_what_it_forbids() {
         ("record/mod.rs", "use crate::{\n    error::X,\n    service::{A, B},\n};", "`service`"),
         ("limit/mod.rs", "use super::record::KeyRecord;", "may not import `record`"),
         ("limit/gcra.rs", "use super::super::record::KeyRecord;", "may not import `record`"),
-        ("timestamp.rs", "use super::token::KeyId;", "may not import `token`"),
+        ("timestamp/mod.rs", "use super::token::KeyId;", "may not import `token`"),
         ("grant/scope.rs", "fn f(_: &crate::record::KeyRecord) {}", "may not import `record`"),
         ("grant/scope.rs", "use crate::KeyRecord;", "`KeyRecord` by the crate's surface"),
         ("grant/scope.rs", "use crate::{error::FieldError, Clock};", "`Clock` by the crate's"),
@@ -301,7 +301,7 @@ fn the_checker_lets_through_what_is_allowed() {
         ),
         ("limit/gcra.rs", "use super::rate::RateLimit;"),
         ("limit/gcra.rs", "macro_rules! m { () => { $crate::m!(again) } }"),
-        ("timestamp.rs", "let now = SystemTime::now();"),
+        ("timestamp/clock.rs", "let now = SystemTime::now();"),
         ("service/verify.rs", "pub async fn f() { g().await }"),
         ("grant/client.rs", "use std::net::{IpAddr, Ipv4Addr};"),
         ("store/shared.rs", "fn get_dyn(&self) {}\nlet asynchronous = now.hour();"),

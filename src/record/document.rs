@@ -36,18 +36,12 @@ pub(crate) mod stamp {
     use super::{Deserialize, Deserializer};
     use crate::timestamp::Timestamp;
 
-    fn text(at: Timestamp) -> String {
-        let second = Timestamp::from_micros(at.as_micros().div_euclid(1_000_000) * 1_000_000);
-        let fraction = at.as_micros().rem_euclid(1_000_000);
-        format!("{}.{fraction:06}Z", second.to_string().trim_end_matches('Z'))
-    }
-
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
     pub(crate) fn serialize<S: serde::Serializer>(
         at: &Timestamp,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&text(*at))
+        serializer.serialize_str(at.sortable().as_str())
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
@@ -57,7 +51,7 @@ pub(crate) mod stamp {
     }
 
     pub(crate) mod option {
-        use super::{Deserialize, Deserializer, Timestamp, text};
+        use super::{Deserialize, Deserializer, Timestamp};
 
         #[expect(clippy::ref_option, reason = "serde's signature")]
         pub(crate) fn serialize<S: serde::Serializer>(
@@ -65,7 +59,7 @@ pub(crate) mod stamp {
             serializer: S,
         ) -> Result<S::Ok, S::Error> {
             match at {
-                Some(at) => serializer.serialize_some(&text(*at)),
+                Some(at) => serializer.serialize_some(at.sortable().as_str()),
                 None => serializer.serialize_none(),
             }
         }

@@ -1,6 +1,6 @@
 //! Commits: checked and written one by one, several to a transaction.
 
-use rusqlite::{CachedStatement, Connection, Error};
+use rusqlite::{Connection, Error, Params};
 
 use super::answer::Reply;
 use super::failure::{copy, failed};
@@ -70,38 +70,30 @@ impl Commit {
 pub(super) const LIVE: &str = "SELECT count(*) FROM (SELECT 1 FROM keys WHERE owner = ?1 AND
     (state IS NULL OR (state <> 'revoked' AND (expires_at IS NULL OR expires_at > ?2))) LIMIT ?3)";
 
-/// The statements of a commit, which the connection keeps prepared.
+const BEGIN: &str = "BEGIN IMMEDIATE";
+const END: &str = "COMMIT";
+const EXISTS: &str = "SELECT 1 FROM keys WHERE id = ?1";
+const CREATE: &str = "INSERT INTO keys (id, version, document) VALUES (?1, ?2, ?3)";
+const REPLACE: &str = "UPDATE keys SET version = ?2, document = ?3 WHERE id = ?1 AND version = ?4";
+const APPEND: &str = "INSERT INTO log (event) VALUES (?1)";
+
+/// A connection that commits. It keeps its statements prepared.
 ///
 /// `BEGIN IMMEDIATE` takes the one lock for writing, so whatever is checked within the
 /// transaction still holds when it is written.
-pub(super) struct Committing<'c> {
-    connection: &'c Connection,
-    begin: CachedStatement<'c>,
-    end: CachedStatement<'c>,
-    exists: CachedStatement<'c>,
-    live: CachedStatement<'c>,
-    create: CachedStatement<'c>,
-    replace: CachedStatement<'c>,
-    append: CachedStatement<'c>,
-}
+pub(super) struct Committing<'c>(&'c Connection);
 
 impl<'c> Committing<'c> {
-    pub(super) fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
-        Ok(Self {
-            connection,
-            begin: connection.prepare_cached("BEGIN IMMEDIATE")?,
-            end: connection.prepare_cached("COMMIT")?,
-            exists: connection.prepare_cached("SELECT 1 FROM keys WHERE id = ?1")?,
-            live: connection.prepare_cached(LIVE)?,
-            create: connection.prepare_cached(
-                "INSERT INTO keys (id, version, document) VALUES (?1, ?2, ?3)
-                    ON CONFLICT (id) DO NOTHING",
-            )?,
-            replace: connection.prepare_cached(
-                "UPDATE keys SET version = ?2, document = ?3 WHERE id = ?1 AND version = ?4",
-            )?,
-            append: connection.prepare_cached("INSERT INTO log (event) VALUES (?1)")?,
-        })
+    pub(super) fn of(connection: &'c Connection) -> Self {
+        Self(connection)
+    }
+
+    /// Prepares all statements: a file that they don't fit is none of ours.
+    pub(super) fn prepare(&self) -> rusqlite::Result<()> {
+        for sql in [BEGIN, END, EXISTS, LIVE, CREATE, REPLACE, APPEND] {
+            self.0.prepare_cached(sql)?;
+        }
+        Ok(())
     }
 
     /// Carries out these commits in their order, in one transaction if it can be, and
@@ -109,7 +101,7 @@ impl<'c> Committing<'c> {
     ///
     /// If one of them fails, nothing of the transaction stays, and each has another of its
     /// own.
-    pub(super) fn run(&mut self, waiting: Vec<(Commit, Reply<()>)>) {
+    pub(super) fn run(&self, waiting: Vec<(Commit, Reply<()>)>) {
         match self.transact(waiting.iter().map(|(commit, _)| commit)) {
             Ok(outcomes) => {
                 for ((_, reply), outcome) in waiting.into_iter().zip(outcomes) {
@@ -130,56 +122,70 @@ impl<'c> Committing<'c> {
     }
 
     fn transact<'a>(
-        &mut self,
+        &self,
         commits: impl Iterator<Item = &'a Commit>,
     ) -> Result<Vec<Outcome>, Failure> {
-        self.begin.execute([]).map_err(Failure::Begin)?;
+        self.write(BEGIN, []).map_err(Failure::Begin)?;
         let outcomes: rusqlite::Result<Vec<_>> = commits.map(|commit| self.apply(commit)).collect();
         let ended = match outcomes {
-            Ok(outcomes) => self.end.execute([]).map(|_| outcomes).map_err(Failure::End),
+            Ok(outcomes) => self.write(END, []).map(|_| outcomes).map_err(Failure::End),
             Err(error) => Err(Failure::Within(error)),
         };
-        if ended.is_err() && !self.connection.is_autocommit() {
+        if ended.is_err() && !self.0.is_autocommit() {
             // It has been rolled back already where this fails.
-            let _ = self.connection.execute_batch("ROLLBACK");
+            let _ = self.0.execute_batch("ROLLBACK");
         }
         ended
     }
 
     /// Refuses before it writes, so a refused commit leaves nothing to undo.
-    fn apply(&mut self, commit: &Commit) -> rusqlite::Result<Outcome> {
+    fn apply(&self, commit: &Commit) -> rusqlite::Result<Outcome> {
         let Commit { id, version, document, event, expect } = commit;
         match expect {
             Expected::Version(expected) => {
                 let row = (id, version, document, expected);
-                if self.replace.execute(row)? == 0 {
+                if self.write(REPLACE, row)? == 0 {
                     return Ok(Err(StoreErrorKind::Conflict));
                 }
             }
             Expected::Absent(cap) => {
                 if let Some(cap) = cap {
-                    if self.exists.exists([id])? {
+                    if self.0.prepare_cached(EXISTS)?.exists([id])? {
                         return Ok(Err(StoreErrorKind::AlreadyExists));
                     }
                     if self.live(cap)? >= cap.max {
                         return Ok(Err(StoreErrorKind::OwnerCapReached));
                     }
                 }
-                if self.create.execute((id, version, document))? == 0 {
-                    return Ok(Err(StoreErrorKind::AlreadyExists));
-                }
+                match self.write(CREATE, (id, version, document)) {
+                    Err(error) if is_taken(&error) => {
+                        return Ok(Err(StoreErrorKind::AlreadyExists));
+                    }
+                    created => created?,
+                };
             }
         }
         if let Some(event) = event {
-            self.append.execute([event])?;
+            self.write(APPEND, [event])?;
         }
         Ok(Ok(()))
     }
 
-    /// How many live keys an owner has, counted up to the cap.
-    fn live(&mut self, Cap { owner, max, now }: &Cap) -> rusqlite::Result<i64> {
-        self.live.query_row((owner, now, max), |row| row.get(0))
+    /// How many rows a statement has written.
+    fn write(&self, sql: &str, values: impl Params) -> rusqlite::Result<usize> {
+        self.0.prepare_cached(sql)?.execute(values)
     }
+
+    /// How many live keys an owner has, counted up to the cap.
+    fn live(&self, Cap { owner, max, now }: &Cap) -> rusqlite::Result<i64> {
+        self.0.prepare_cached(LIVE)?.query_row((owner, now, max), |row| row.get(0))
+    }
+}
+
+/// Whether a row of that id is there; the statement that failed has left nothing.
+fn is_taken(error: &Error) -> bool {
+    let taken = Some(rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY);
+    error.sqlite_error().map(|error| error.extended_code) == taken
 }
 
 /// Deletes at most `most` entries at the old end of the log: those before the first that is

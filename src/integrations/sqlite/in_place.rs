@@ -19,6 +19,8 @@ pub(super) struct Turns {
 struct State {
     waiting: VecDeque<Write>,
     seat: Seat,
+    /// Threads that wait for it: to wake none is a call of the system's too.
+    asleep: usize,
 }
 
 enum Seat {
@@ -31,7 +33,10 @@ enum Seat {
 impl Turns {
     pub(super) fn new(writer: Writer) -> Self {
         let seat = Seat::Free(Box::new(writer));
-        Self { state: Mutex::new(State { waiting: VecDeque::new(), seat }), passed: Condvar::new() }
+        Self {
+            state: Mutex::new(State { waiting: VecDeque::new(), seat, asleep: 0 }),
+            passed: Condvar::new(),
+        }
     }
 
     /// Returns when the write has been answered, by this thread or another.
@@ -53,9 +58,16 @@ impl Turns {
                     turn.write_until(&is_answered);
                     return turn.pass();
                 }
-                Seat::Taken => self.passed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Seat::Taken => self.sleep(state),
             };
         }
+    }
+
+    fn sleep<'t>(&'t self, mut state: MutexGuard<'t, State>) -> MutexGuard<'t, State> {
+        state.asleep += 1;
+        let mut state = self.passed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        state.asleep -= 1;
+        state
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -90,7 +102,15 @@ impl Turn<'_> {
 
     fn pass(mut self) {
         if let Some(writer) = self.writer.take() {
-            self.turns.lock().seat = Seat::Free(writer);
+            self.leave(|state| state.seat = Seat::Free(writer));
+        }
+    }
+
+    fn leave(&self, how: impl FnOnce(&mut State)) {
+        let mut state = self.turns.lock();
+        how(&mut state);
+        if state.asleep > 0 {
+            self.turns.passed.notify_all();
         }
     }
 }
@@ -99,9 +119,8 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         if let Some(writer) = self.writer.take() {
             drop(writer);
-            self.turns.lock().break_seat();
+            self.leave(State::break_seat);
         }
-        self.turns.passed.notify_all();
     }
 }
 

@@ -2,14 +2,9 @@
 
 use crate::timestamp::Timestamp;
 
-const MICROS_PER_SECOND: i64 = 1_000_000;
-
-/// An instant with all six digits of its fraction, as documents spell it.
+/// An instant as documents spell it.
 pub(super) fn stamp(at: Timestamp) -> String {
-    let micros = at.as_micros();
-    let second = micros.div_euclid(MICROS_PER_SECOND) * MICROS_PER_SECOND;
-    let second = Timestamp::from_micros(second).to_string();
-    format!("{}.{:06}Z", second.trim_end_matches('Z'), micros.rem_euclid(MICROS_PER_SECOND))
+    at.sortable().as_str().to_owned()
 }
 
 /// The instant of a column; text that is none is as good as none.

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::answer::{Reply, channel as answer, ended};
 use super::commit::{Commit, Committing, trim};
-use super::failure::{copy, failed, unprepared};
+use super::failure::{failed, unprepared};
 use super::identity::Identity;
 use super::in_place::Turns;
 use super::open::{Durability, Place};
@@ -82,7 +82,7 @@ impl Writer {
     pub(super) fn open(place: &Place, identity: Identity) -> Result<Self, StoreError> {
         let commits = place.open(Durability::Full)?;
         let usage = place.open(Durability::Normal)?;
-        Committing::prepare(&commits).map_err(unprepared)?;
+        Committing::of(&commits).prepare().map_err(unprepared)?;
         Adding::prepare(&usage).map_err(unprepared)?;
         Ok(Self { identity, commits, usage })
     }
@@ -107,7 +107,7 @@ impl Writer {
                             }
                         }
                     }
-                    self.commit(batch);
+                    Committing::of(&self.commits).run(batch);
                 }
                 Write::Usage(batch, reply) => {
                     let added =
@@ -126,17 +126,6 @@ impl Writer {
                 // What a power cut takes of it, it takes the nodes with.
                 Write::Roll(beat, gone, reply) => {
                     reply.send(roll::call(&self.usage, beat, &gone).map_err(failed));
-                }
-            }
-        }
-    }
-
-    fn commit(&self, batch: Vec<(Commit, Reply<()>)>) {
-        match Committing::prepare(&self.commits) {
-            Ok(mut committing) => committing.run(batch),
-            Err(error) => {
-                for (_, reply) in batch {
-                    reply.send(Err(failed(copy(&error))));
                 }
             }
         }
