@@ -2,10 +2,7 @@
 //!
 //! Secrets pass through here, so nothing branches on a byte or indexes by one.
 
-/// Ones in every byte of a word.
-const ONES: u64 = 0x0101_0101_0101_0101;
-/// The top bit of every byte of a word.
-const TOP: u64 = 0x80 * ONES;
+const TOP: u8 = 0x80;
 
 /// The ASCII character of a digit below 62.
 pub(crate) const fn to_ascii(digit: u8) -> u8 {
@@ -23,18 +20,10 @@ pub(crate) const fn from_ascii(character: u8) -> u8 {
 
 /// Whether all 49 characters of secret and check are base62.
 ///
-/// Words of eight bytes, all of them whatever is found: the time is constant.
+/// All of them are looked at, whatever is found: the time is constant.
 #[inline]
 pub(crate) fn all_base62(field: &[u8; 49]) -> bool {
-    let (words, rest) = field.as_chunks::<8>();
-    let mut all = TOP;
-    for word in words {
-        all &= base62_bytes(u64::from_le_bytes(*word));
-    }
-    for byte in rest {
-        all &= base62_bytes(u64::from(*byte) * ONES);
-    }
-    all == TOP
+    field.iter().fold(TOP, |all, byte| all & base62_byte(*byte)) == TOP
 }
 
 /// 0xff if `value >= bound`, else 0; both below 128.
@@ -42,20 +31,20 @@ const fn at_least(value: u8, bound: u8) -> u8 {
     (value.wrapping_sub(bound) >> 7).wrapping_sub(1)
 }
 
-/// The top bit of every byte that is a base62 character.
-const fn base62_bytes(word: u64) -> u64 {
-    let low = word & !TOP;
-    let letters = low | (0x20 * ONES);
-    let digit = bytes_at_least(low, b'0') & !bytes_at_least(low, b'9' + 1);
-    let letter = bytes_at_least(letters, b'a') & !bytes_at_least(letters, b'z' + 1);
-    (digit | letter) & !word & TOP
+/// The top bit, if this is a base62 character.
+///
+/// Sums alone: they are the same for sixteen bytes at once, and a compiler does so.
+const fn base62_byte(byte: u8) -> u8 {
+    let low = byte & !TOP;
+    let letter = low | 0x20;
+    let is_digit = reaches(low, b'0') & !reaches(low, b'9' + 1);
+    let is_letter = reaches(letter, b'a') & !reaches(letter, b'z' + 1);
+    (is_digit | is_letter) & !byte & TOP
 }
 
-/// The top bit of every byte that is at least `bound`; all bytes and the bound below 128.
-///
-/// No sum exceeds 255, so no carry crosses into the next byte.
-const fn bytes_at_least(low: u64, bound: u8) -> u64 {
-    low + ONES * (0x80 - bound) as u64
+/// The top bit, if `low >= bound`; both below 128, so that the sum is below 256.
+const fn reaches(low: u8, bound: u8) -> u8 {
+    low + (TOP - bound)
 }
 
 #[cfg(test)]
