@@ -2,7 +2,11 @@
 //!
 //! All cases are routes of one server, asked over the same connections by requests that differ
 //! in the path alone. Batches are short and interleaved, and figures are 10th percentiles of
-//! the batches'. The server has one thread, and the generator another.
+//! the batches'.
+//!
+//! The server is as a host runs it, a thread for each core, and the generator one thread more on
+//! the same machine: requests a second are of both together. What a request costs the server
+//! alone is told by the same cases on a server of one thread, which is then all that waits.
 //! `KEYWARD_BENCH_ROUNDS` sets the number of batches of a case.
 
 #![allow(clippy::cast_precision_loss)]
@@ -65,24 +69,38 @@ fn main() {
     let limit = RateLimit::per_second(1_000_000_000).unwrap();
     let limited = (0..KEYS).map(|number| issue(&keys, key(number).rate_limit(limit.clone())));
     let limited: Vec<String> = limited.collect();
-    let nobody = ["ak_live_nobody".to_owned()];
 
-    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let gate = ApiKeyLayer::from_gate(Gate::new(keys.clone(), Environment::PRODUCTION));
     let gate = gate.require_all(["read:assets", "write:schedules"]).unwrap();
     let mut report = Report::default();
     report.times(call::times(rounds, &gate, &plain, &limited));
     report.table("call_without", "without");
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    for (server, threads) in [("http", cores), ("one_thread", 1)] {
+        println!("\n{server}: {threads} threads of the server");
+        let runtime = Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+        let runtime = runtime.unwrap();
+        let mut load = Load::connect(serve(&runtime, gate.clone()), CONNECTIONS);
+        let cases = under_load(&mut load, rounds, &plain, &limited);
+        tell(&mut report, server, cases);
+        // Connections end before what they are of.
+        drop(load);
+    }
     println!();
-    let mut load = Load::connect(serve(&runtime, gate), CONNECTIONS);
+    report.bar("http_with_over_without", ">= 0.95", |ratio| ratio >= 0.95);
+    println!("\n{}", report.write("http.json").display());
+}
+
+fn under_load(load: &mut Load, rounds: usize, plain: &[String], limited: &[String]) -> [Case; 7] {
+    let nobody = ["ak_live_nobody".to_owned()];
     let mut cases = [
-        ("without", "/sites/open", &*plain),
-        ("with", "/sites/held", &plain),
-        ("with_limits", "/sites/held", &limited),
+        ("without", "/sites/open", plain),
+        ("with", "/sites/held", plain),
+        ("with_limits", "/sites/held", limited),
         // What axum takes for any layer, which does nothing.
-        ("idle_layer", "/sites/idle", &plain),
-        ("bare_without", "/bare/open", &plain),
-        ("bare_with", "/bare/held", &plain),
+        ("idle_layer", "/sites/idle", plain),
+        ("bare_without", "/bare/open", plain),
+        ("bare_with", "/bare/held", plain),
         ("refused", "/bare/held", &nobody),
     ]
     .map(|(name, path, tokens)| {
@@ -98,10 +116,10 @@ fn main() {
             case.latencies.extend(latencies);
         }
     }
-    under_load(report, cases);
+    cases
 }
 
-fn under_load<const N: usize>(mut report: Report, cases: [Case; N]) {
+fn tell<const N: usize>(report: &mut Report, server: &str, cases: [Case; N]) {
     let percentile = |mut figures: Vec<f64>, percent: usize| {
         figures.sort_by(f64::total_cmp);
         figures[figures.len() * percent / 100]
@@ -112,24 +130,22 @@ fn under_load<const N: usize>(mut report: Report, cases: [Case; N]) {
     println!("{:<14} {:>12} {:>12} {:>12}", "", "requests/s", "ns of one", "p99, µs");
     for (name, time, tail) in figures {
         println!("{name:<14} {:>12.0} {time:>12.0} {tail:>12.1}", 1e9 / time);
-        report.number(&format!("{name}_per_second"), 1e9 / time);
-        report.number(&format!("{name}_p99_us"), tail);
+        report.number(&format!("{server}_{name}_per_second"), 1e9 / time);
+        report.number(&format!("{server}_{name}_p99_us"), tail);
     }
     let (_, without, without_tail) = of("without");
     let (_, with, with_tail) = of("with");
-    report.number("http_with_over_without", without / with);
-    report.number("http_with_limits_over_without", without / of("with_limits").1);
-    report.number("http_bare_with_over_without", of("bare_without").1 / of("bare_with").1);
-    report.number("added_ns", with - without);
-    report.number("p99_added_us", with_tail - without_tail);
-    println!();
-    report.bar("http_with_over_without", ">= 0.95", |ratio| ratio >= 0.95);
-    let (limits, bare) = (without / of("with_limits").1, of("bare_without").1 / of("bare_with").1);
-    println!("{:<36} {limits:>8.3}", "the same with limits");
-    println!("{:<36} {bare:>8.3}", "of a handler that answers `ok`");
-    println!("{:<36} {:>8.0}  ns", "added to a request", with - without);
-    println!("{:<36} {:>8.1}  µs", "added to the p99", with_tail - without_tail);
-    println!("\n{}", report.write("http.json").display());
+    for (name, figure, unit) in [
+        ("with_over_without", without / with, ""),
+        ("with_limits_over_without", without / of("with_limits").1, ""),
+        ("bare_with_over_without", of("bare_without").1 / of("bare_with").1, ""),
+        ("added_ns", with - without, "ns"),
+        ("p99_added_us", with_tail - without_tail, "µs"),
+    ] {
+        let name = format!("{server}_{name}");
+        println!("{name:<36} {figure:>10.3} {unit}");
+        report.number(&name, figure);
+    }
 }
 
 fn service() -> KeyService {
