@@ -35,22 +35,31 @@ const CASES: [&str; 7] = [
 pub(crate) async fn run(report: &mut Report, rounds: usize, keys: usize) {
     let folder = std::env::temp_dir().join(format!("keyward-stores-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    let [first, second, bare] = ["default.db", "in_place.db", "bare.db"].map(|f| folder.join(f));
-    let by_default = service(SqliteStore::open(&first).unwrap());
-    let all = tokens(&by_default, keys).await;
+    let first = folder.join("first.db");
+    let filled = service(SqliteStore::open(&first).unwrap());
+    let all = tokens(&filled, keys).await;
+    drop(filled);
     let size = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
     let bytes: i64 = open(&first).query_row(size, [], |row| row.get(0)).unwrap();
     report.number("sqlite_bytes_per_key", bytes as f64 / keys as f64);
-    // The same file, so that all write to tables of one size.
-    for copy in [&second, &bare] {
-        open(&first).execute("VACUUM INTO ?", [path(copy)]).unwrap();
-    }
-    let in_place = service(SqliteOptions::new().in_place().open(&second).unwrap());
+    // Each has a copy to itself, so that one caller writes to a table that grows as the bare
+    // loop's does, and not with what eight have written.
+    let copy = |name: &str| {
+        let copy = folder.join(name);
+        open(&first).execute("VACUUM INTO ?", [path(&copy)]).unwrap();
+        copy
+    };
+    let store = |options: SqliteOptions, name| service(options.open(copy(name)).unwrap());
+    let (threads, in_place) = (SqliteOptions::new, || SqliteOptions::new().in_place());
+    let services = [
+        ("", [store(threads(), "one.db"), store(threads(), "eight.db")]),
+        ("_in_place", [store(in_place(), "place.db"), store(in_place(), "eight_place.db")]),
+    ];
     let batches = rounds * BATCHES;
     // Each batch is run twice, and timed once.
-    let mut bare = Bare::new(&folder, batches * BATCH * 2, keys);
+    let mut bare = Bare::new(&folder, &copy("bare.db"), batches * BATCH * 2, keys);
     let mut cases = vec![Case::new("sqlite_bare_insert", BATCH, move |count| bare.insert(count))];
-    for (kind, service) in [("", &by_default), ("_in_place", &in_place)] {
+    for (kind, [service, of_8]) in &services {
         let name = |what: &str| -> &'static str { format!("sqlite_{what}{kind}").leak() };
         let mut next = 0;
         let one = move |count| {
@@ -65,9 +74,9 @@ pub(crate) async fn run(report: &mut Report, rounds: usize, keys: usize) {
             next += count;
             let numbers = (next - count..next).map(|number| owned(number, keys)).collect();
             if kind.is_empty() {
-                block_on(at_once(service, numbers));
+                block_on(at_once(of_8, numbers));
             } else {
-                by_threads(service, &numbers);
+                by_threads(of_8, &numbers);
             }
         };
         cases.push(Case::new(name("issue_by_8"), BATCH * CALLERS, by_8));
@@ -90,7 +99,7 @@ pub(crate) async fn run(report: &mut Report, rounds: usize, keys: usize) {
         let (_, median) = report.numbers.iter().find(|(name, _)| *name == median).unwrap();
         report.number(&format!("sqlite_{case}_per_second"), 1e9 / median);
     }
-    drop((by_default, in_place));
+    drop(services);
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
@@ -139,9 +148,9 @@ struct Bare {
 }
 
 impl Bare {
-    fn new(folder: &Path, count: usize, keys: usize) -> Self {
+    fn new(folder: &Path, file: &PathBuf, count: usize, keys: usize) -> Self {
         let rows = rows(&folder.join("rows.db"), count, keys);
-        Self { connection: open(&folder.join("bare.db")), rows, next: 0 }
+        Self { connection: open(file), rows, next: 0 }
     }
 
     fn insert(&mut self, count: usize) {
