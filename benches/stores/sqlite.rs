@@ -8,13 +8,13 @@
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use keyward::{KeyService, SqliteOptions, SqliteStore};
+use keyward::{Actor, KeyService, SqliteOptions, SqliteStore};
 use pollster::block_on;
 use rusqlite::{Connection, params};
 
 use crate::measure::{Case, interleaved};
 use crate::report::Report;
-use crate::{all, issue, service, tokens, verify};
+use crate::{all, issue, keys, service, tokens, verify};
 
 /// Issues of one batch, and verifies for each of them.
 const BATCH: usize = 20;
@@ -61,11 +61,13 @@ pub(crate) async fn run(report: &mut Report, rounds: usize, keys: usize) {
     let mut cases = vec![Case::new("sqlite_bare_insert", BATCH, move |count| bare.insert(count))];
     for (kind, [service, of_8]) in &services {
         let name = |what: &str| -> &'static str { format!("sqlite_{what}{kind}").leak() };
-        let mut next = 0;
+        // What is asked for is there beforehand, as the rows of the bare loop are.
+        let asked: Vec<_> =
+            (0..batches * BATCH * 2).map(|number| keys::key(owned(number, keys))).collect();
+        let (actor, mut asked) = (Actor::system("bench"), asked.into_iter());
         let one = move |count| {
-            next += count;
-            for number in next - count..next {
-                block_on(issue(service, owned(number, keys)));
+            for new in asked.by_ref().take(count) {
+                drop(block_on(service.issue(&actor, new)).unwrap());
             }
         };
         cases.push(Case::new(name("issue"), BATCH, one));
