@@ -4,7 +4,7 @@
 mod common;
 
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::Duration;
 
 use allocation_counter::{measure, opt_out};
@@ -341,4 +341,60 @@ fn several_observers_and_several_sinks_all_hear() {
     assert_eq!(*log.lock().unwrap(), expected.collect::<Vec<_>>());
     let (one, two) = (one.take(), two.take());
     assert_eq!((one.len(), one.clone()), (1, two));
+}
+
+/// Has a key refused for each alert, which is then counted where the alert came from.
+#[derive(Clone, Default)]
+struct AsksAgain {
+    heard: Heard,
+    keys: Arc<OnceLock<(KeyService, String)>>,
+}
+
+impl AlertSink for AsksAgain {
+    fn alert(&self, alert: &Alert) {
+        self.heard.alert(alert);
+        let (keys, made_up) = self.keys.get().unwrap();
+        assert!(run(keys.verify(made_up, &READ)).is_err());
+    }
+}
+
+/// Eight threads at one key and one victim, whose alerts come back into the monitor: nothing
+/// waits for itself, each burst is told once, and no refusal goes uncounted.
+#[test]
+fn many_threads_at_once_are_counted_and_wait_for_nobody() {
+    const THREADS: u64 = 8;
+    const EACH: u64 = 500;
+    let (sink, clock) = (AsksAgain::default(), FakeClock::at(START));
+    let last = u32::try_from(THREADS * EACH).unwrap();
+    let monitor = Arc::new(Monitor::builder(sink.clone()).failures_by_key(last).build());
+    let keys = builder(scheme(&[1]), MemoryStore::new(), &clock, 1);
+    let keys = keys.observer(Arc::clone(&monitor)).build();
+    let issue = || run(keys.issue(&system(), new_key("key"))).unwrap();
+    let victim = issue().view().id;
+    let token = issue().into_key().expose_secret().to_owned();
+    let made_up = forged(&mut Seeded(THREADS), "ak_live", &victim.to_string());
+    sink.keys.set((keys.clone(), made_up)).unwrap();
+
+    let (done, wait) = mpsc::channel();
+    for thread in 0..THREADS {
+        let (keys, token, done) = (keys.clone(), token.clone(), done.clone());
+        std::thread::spawn(move || {
+            let mut rng = Seeded(thread);
+            for _ in 0..EACH {
+                assert!(run(keys.verify(&token, &READ)).is_ok());
+                let made_up = forged(&mut rng, "ak_live", &victim.to_string());
+                assert!(run(keys.verify(&made_up, &READ)).is_err());
+            }
+            done.send(()).unwrap();
+        });
+    }
+    for _ in 0..THREADS {
+        wait.recv_timeout(Duration::from_secs(120)).expect("a thread waits, or has panicked");
+    }
+    // The threshold is the number of all of them: one that is lost, and there is no alert.
+    let bursts = sink.heard.take();
+    let [burst] = &*bursts else { panic!("{bursts:?}") };
+    assert_eq!((burst.kind, burst.key), (AlertKind::FailuresByKey, Some(victim)));
+    assert_eq!((burst.count, burst.authenticated), (THREADS * EACH, false));
+    assert!(monitor.missed() < THREADS * EACH);
 }

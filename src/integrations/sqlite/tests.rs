@@ -1,5 +1,5 @@
-//! What can't be seen from outside: the plans of statements, the steps of the schema, and
-//! columns against the records they are made of.
+//! What can't be seen from outside: the plans of statements, the steps of the schema, columns
+//! against the records they are made of, and commits that share a transaction.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,13 +7,16 @@ use std::time::Duration;
 use proptest::prelude::*;
 use rusqlite::Connection;
 
+use super::answer::channel as answer;
+use super::commit::{Commit, Committing};
 use super::open::{Durability, Place, migrate};
 use super::read::select;
 use super::schema::{APPLICATION_ID, STEPS, Step};
 use super::stamp::stamp;
+use crate::error::StoreErrorKind;
 use crate::grant::Environment;
 use crate::record::KeyRecord;
-use crate::store::{KeyQuery, ListPosition};
+use crate::store::{Change, Expect, KeyQuery, ListPosition};
 use crate::timestamp::Timestamp;
 use crate::token::KeyId;
 
@@ -179,6 +182,38 @@ fn a_step_that_fails_leaves_the_file_as_it_was() {
     connection.execute_batch("ROLLBACK").unwrap();
     assert_eq!(number(&connection, "user_version"), 1);
     assert!(connection.prepare("SELECT a FROM second").is_err());
+}
+
+#[test]
+fn what_is_refused_within_a_transaction_leaves_the_rest_of_it() {
+    let connection = memory();
+    let commit = |id, version, expect| {
+        let document = format!("version {version} of {id}");
+        let record = KeyRecord::from_row(KeyId::from_bytes([id; 10]), version, &document);
+        Commit::new(&Change { record, expect, event: None }).unwrap()
+    };
+    let absent = Expect::Absent { cap: None };
+    let (waiting, answers): (Vec<_>, Vec<_>) = [
+        (commit(1, 1, absent), None),
+        (commit(1, 7, absent), Some(StoreErrorKind::AlreadyExists)),
+        (commit(2, 1, absent), None),
+        (commit(2, 2, Expect::Version(5)), Some(StoreErrorKind::Conflict)),
+        (commit(1, 2, Expect::Version(1)), None),
+    ]
+    .into_iter()
+    .map(|(commit, refused)| {
+        let (reply, answer) = answer();
+        ((commit, reply), (answer, refused))
+    })
+    .unzip();
+    Committing::of(&connection).run(waiting);
+    for (answer, refused) in answers {
+        assert!(answer.is_here(), "each is answered");
+        assert_eq!(pollster::block_on(answer).err().map(|error| error.kind()), refused);
+    }
+    let mut rows = connection.prepare("SELECT document FROM keys ORDER BY id").unwrap();
+    let rows = rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap);
+    assert_eq!(rows.collect::<Vec<String>>(), ["version 2 of 1", "version 1 of 2"]);
 }
 
 /// A folder that is gone with this value.
