@@ -68,6 +68,20 @@ impl Admin {
         })
     }
 
+    /// The same, and waits until every node has heard: when it was acknowledged, and when the
+    /// wait was over.
+    pub(crate) async fn revoke_and_wait(&self, id: KeyId) -> Result<(Timestamp, Timestamp)> {
+        self.keys.revoke_and_wait(&self.actor, id, Reason::Unused, sleep).await?;
+        let over = now();
+        let at = self.acknowledged.0.lock().unwrap().get(&id).copied();
+        Ok((at.ok_or("nobody heard of the revoke")?, over))
+    }
+
+    /// Has nodes say how far they have heard, or no more.
+    pub(crate) async fn set_heartbeats(&self, on: bool) -> Result {
+        Ok(self.store.set_heartbeats(on).await?)
+    }
+
     /// How long a change may go unseen by any node.
     pub(crate) async fn bound(&self) -> Result<Duration> {
         let query = LogQuery::before(u64::MAX).limit(1);

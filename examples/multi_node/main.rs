@@ -5,15 +5,16 @@
 //! admin revokes them:
 //!
 //! 1. with hints, 2. with hints cut: how long until every node refuses;
-//! 3. with the nodes cut off the database: how long a revoked key goes on, and when a node
+//! 3. with heartbeats: how long `revoke_and_wait` takes, after which every node is asked;
+//! 4. with the nodes cut off the database: how long a revoked key goes on, and when a node
 //!    fails closed;
-//! 4. with the database replaced by an older copy of itself: whether every node notices.
+//! 5. with the database replaced by an older copy of itself: whether every node notices.
 //!
 //! It starts a server of its own from the installed programs. `KEYWARD_DATABASE` may name
-//! another, by a URL over TCP without TLS: then part 4 is skipped, and the tables go into a
+//! another, by a URL over TCP without TLS: then part 5 is skipped, and the tables go into a
 //! schema that is dropped at the end. `KEYWARD_NODES` is the number of processes (4),
-//! `KEYWARD_REVOKES` that of revokes in parts 1 and 2 each (200), `KEYWARD_CUTS` that of
-//! rounds of part 3 (2).
+//! `KEYWARD_REVOKES` that of revokes in parts 1 and 2 each (200; part 3 has a tenth),
+//! `KEYWARD_CUTS` that of rounds of part 4 (2).
 //!
 //! Figures are in `target/multi_node.json`, the distribution is drawn in
 //! `target/multi_node.svg`. It fails if a revoke is lost or a node stale, and not for being
@@ -30,6 +31,7 @@ mod report;
 mod restore;
 mod server;
 mod verdict;
+mod wait;
 mod world;
 
 use std::error::Error;
@@ -92,7 +94,7 @@ async fn run() -> Result<bool> {
     if let Ok(url) = std::env::var(DATABASE) {
         let schema = format!("keyward_multi_node_{}", std::process::id());
         println!(
-            "the server of {DATABASE}, in its schema `{schema}`; part 4 is skipped, since it \
+            "the server of {DATABASE}, in its schema `{schema}`; part 5 is skipped, since it \
              replaces the server"
         );
         let made = execute(&url, format!("CREATE SCHEMA \"{schema}\"")).await;
@@ -145,6 +147,10 @@ async fn measure(
     report::propagation("hints cut", &polled);
     world.fleet.set_lines(Line::Open);
 
+    println!("\nFrom the acknowledged revoke to the end of `revoke_and_wait`, by heartbeats:");
+    let waited = wait::measure(&mut world, sizes.revokes.div_ceil(10), bound).await?;
+    report::propagation("until known", &waited);
+
     let mut cuts = Vec::new();
     for round in 0..sizes.cuts {
         cuts.extend(cut::measure(&mut world, round, bound).await?);
@@ -177,7 +183,8 @@ async fn measure(
     report.propagation(&hinted, &polled);
     report.cut_off(&cuts, bound);
     report.restored(restored.as_ref());
-    report.lost(&[&hinted, &polled], &cuts, restored.as_ref(), resurrections);
+    report.waited(&waited);
+    report.lost(&[&hinted, &polled, &waited], &cuts, restored.as_ref(), resurrections);
     println!();
     report.bars(bound);
     println!("\n{}\n{}", report.write()?.display(), svg.display());

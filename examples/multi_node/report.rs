@@ -33,6 +33,12 @@ impl Report {
         self.number("revoke_max_ms_no_hint", polled.quantile(1_000));
     }
 
+    pub(crate) fn waited(&mut self, waited: &Propagation) {
+        self.number("revoke_and_wait_p50_ms", waited.quantile(500));
+        self.number("revoke_and_wait_p99_ms", waited.quantile(990));
+        self.number("revoke_and_wait_max_ms", waited.quantile(1_000));
+    }
+
     pub(crate) fn cut_off(&mut self, cuts: &[CutOff], bound: Duration) {
         let max = |of: fn(&CutOff) -> f64| cuts.iter().map(of).fold(0.0, f64::max);
         self.number("bound_ms", bound.as_secs_f64() * 1e3);
