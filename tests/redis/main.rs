@@ -1,23 +1,22 @@
 //! Shared limits and hints on a real Redis.
 #![cfg(feature = "redis")]
 
-use std::error::Error;
-use std::fmt::Write;
-use std::net::TcpListener;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use keyward::{
-    AccessRequest, Actor, ApiKey, Charge, Environment, FakeClock, Hints, KeyScheme, KeyService,
+    AccessRequest, Actor, ApiKey, Charge, Environment, FakeClock, KeyScheme, KeyService,
     KeyServiceBuilder, LimitStore, LimitSubject, LocalLimits, MemoryStore, NewKey, PepperRing,
-    Quota, RateLimit, RedisHints, RedisLimits, RedisPublisher, Refill, SharedLimit, StoreError,
-    StoreErrorKind, Taken, Timestamp, VerifyError,
+    Quota, RateLimit, RedisLimits, Refill, SharedLimit, StoreErrorKind, Taken, Timestamp,
+    VerifyError,
 };
 use redis::{Client, Connection};
 
-#[path = "servers/redis.rs"]
+mod hints;
+#[path = "../servers/redis.rs"]
 mod servers;
+mod wrong;
 
 use servers::Redis;
 
@@ -87,17 +86,6 @@ async fn issue(node: &KeyService, new: NewKey) -> ApiKey {
 
 fn key() -> NewKey {
     NewKey::named("limited")
-}
-
-/// An error and all its sources, as a host may print them.
-fn printed(error: &StoreError) -> String {
-    let mut text = format!("{error:?}\n{error}");
-    let mut source = error.source();
-    while let Some(error) = source {
-        let _ = write!(text, "\n{error:?}\n{error}");
-        source = error.source();
-    }
-    text
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -256,87 +244,6 @@ async fn without_the_server_each_limit_says_what_happens() {
 
 #[tokio::test]
 #[ignore = "needs Redis"]
-async fn a_wrong_password_is_told_and_not_shown() {
-    let server = Redis::with(&["--requirepass", "right"]);
-    let port = server.port();
-    for (url, secret) in [
-        (format!("redis://:hunter2wrong@127.0.0.1:{port}/"), "hunter2wrong"),
-        (format!("redis://somebody:hunter2wrong@127.0.0.1:{port}/"), "hunter2wrong"),
-        (format!("redis://127.0.0.1:{port}/"), "right"),
-    ] {
-        let limits = RedisLimits::open(&url).unwrap();
-        let error = limits.check().await.unwrap_err();
-        let text = printed(&error);
-        assert!(text.contains("check user and password of the URL"), "{text}");
-        assert!(!text.contains(secret), "{text}");
-        assert!(!format!("{limits:?}").contains(secret));
-        let node = Keys::new().node(limits).build();
-        let key = issue(&node, key().rate_limit(per_day(1))).await;
-        let error = node.verify(key.expose_secret(), &REQUEST).await.unwrap_err();
-        assert_eq!(error.status(), 503);
-    }
-    let right = RedisLimits::open(&format!("redis://:right@127.0.0.1:{port}/")).unwrap();
-    right.check().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_wrong_url_is_told_and_not_shown() {
-    for url in [
-        "",
-        "hunter2",
-        "http://:hunter2@localhost/",
-        "redis://:hunter2@localhost:99999/",
-        "redis://:hunter2@localhost:6379/many",
-        "redis://:hunter2@",
-    ] {
-        for error in [
-            RedisLimits::open(url).unwrap_err(),
-            RedisPublisher::open(url).unwrap_err(),
-            RedisHints::open(url).unwrap_err(),
-        ] {
-            let text = printed(&error);
-            assert!(text.contains("must be like `redis://"), "{url}: {text}");
-            assert!(!text.contains("hunter2"), "{url}: {text}");
-        }
-    }
-    let limits = RedisLimits::open("redis://localhost:1/").unwrap();
-    for prefix in ["", "a b", "{a}", "\u{e4}", &"p".repeat(65)] {
-        assert!(limits.clone().prefix(prefix).is_err(), "{prefix}");
-    }
-    let error = limits.check().await.unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
-    assert!(error.to_string().contains("check that it runs"), "{error}");
-}
-
-#[test]
-fn outside_of_a_runtime_there_is_an_error_and_no_panic() {
-    for error in [
-        RedisLimits::open("redis://localhost/").unwrap_err(),
-        RedisPublisher::open("redis://localhost/").unwrap_err(),
-        RedisHints::open("redis://localhost/").unwrap_err(),
-    ] {
-        assert!(error.to_string().contains("Tokio runtime"), "{error}");
-    }
-}
-
-/// Accepts, and never says a word.
-#[tokio::test]
-async fn a_server_that_is_silent_is_waited_for_so_long_and_no_longer() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("redis://{}/", listener.local_addr().unwrap());
-    let wait = Duration::from_millis(200);
-    let limits = RedisLimits::open(&url).unwrap().timeout(wait);
-    for _ in 0..3 {
-        let begun = Instant::now();
-        let error = limits.take(&[charge(per_day(1), 1)]).await.unwrap_err();
-        assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
-        assert!(error.to_string().contains("in time"), "{error}");
-        assert!(begun.elapsed() < Duration::from_secs(10), "it took {:?}", begun.elapsed());
-    }
-}
-
-#[tokio::test]
-#[ignore = "needs Redis"]
 async fn the_time_is_the_servers_and_a_callers_clock_gains_nothing() {
     let (keys, limits) = (Keys::new(), fresh(&SERVER));
     let quota = Quota::new(7, Refill::Hour).unwrap().strict();
@@ -362,37 +269,6 @@ async fn the_time_is_the_servers_and_a_callers_clock_gains_nothing() {
 
 #[tokio::test]
 #[ignore = "needs Redis"]
-async fn the_server_says_what_is_wrong_with_it() {
-    let replica = ["--replicaof", "127.0.0.1", "1"];
-    let user = ["--user", "narrow", "on", ">pw", "~*", "-@all"];
-    let server = Redis::with(&[&replica[..], &user[..]].concat());
-    let told = |error: StoreError, kind, part| {
-        assert!(error.to_string().contains(part), "{}", printed(&error));
-        assert_eq!(error.kind(), kind);
-    };
-    let read_only = fresh(&server).take(&[charge(per_day(1), 1)]).await.unwrap_err();
-    told(read_only, StoreErrorKind::Unavailable, "give the URL of the primary");
-    let narrow = format!("redis://narrow:pw@127.0.0.1:{}/", server.port());
-    let narrow = RedisLimits::open(&narrow).unwrap().check().await.unwrap_err();
-    told(narrow, StoreErrorKind::Other, "lacks a permission");
-
-    let server = Redis::start();
-    let limits = open(&server).prefix("p").unwrap();
-    let name = "{p:org_1}:owner:rate:day";
-    for foreign in [["LPUSH", name, "x"], ["SET", name, "rate 1 2 x"]] {
-        let mut redis = connect(&server);
-        let _: () = redis::cmd("DEL").arg(name).query(&mut redis).unwrap();
-        let _: redis::Value = redis::cmd(foreign[0]).arg(&foreign[1..]).query(&mut redis).unwrap();
-        let error = limits.take(&[charge(per_day(1), 1)]).await.unwrap_err();
-        told(error, StoreErrorKind::Corrupt, "give keyward a prefix of its own");
-    }
-    let server = Redis::with(&["--maxmemory", "1"]);
-    let full = fresh(&server).take(&[charge(per_day(1), 1)]).await.unwrap_err();
-    told(full, StoreErrorKind::Unavailable, "raise its `maxmemory`");
-}
-
-#[tokio::test]
-#[ignore = "needs Redis"]
 async fn in_a_cluster_all_counters_of_a_request_are_in_one_slot() {
     let server = Redis::with(&["--cluster-enabled", "yes"]);
     let mut redis = connect(&server);
@@ -414,95 +290,4 @@ async fn in_a_cluster_all_counters_of_a_request_are_in_one_slot() {
         let verified = node.verify(key.expose_secret(), &REQUEST).await;
         assert!(verified.is_ok(), "{owner}: {verified:?}");
     }
-}
-
-async fn hears(hints: &mut RedisHints, within: u64) -> bool {
-    tokio::time::timeout(Duration::from_millis(within), hints.next()).await.is_ok()
-}
-
-/// Waits until the subscription is there.
-async fn subscribed(server: &Redis, channel: &str) {
-    for _ in 0..400 {
-        let mut redis = connect(server);
-        let (_, count): (String, u32) =
-            redis::cmd("PUBSUB").arg("NUMSUB").arg(channel).query(&mut redis).unwrap();
-        if count > 0 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("nobody subscribes");
-}
-
-#[tokio::test]
-#[ignore = "needs Redis"]
-async fn a_change_is_heard_by_other_nodes() {
-    let server = Redis::start();
-    let publisher = RedisPublisher::open(&server.url()).unwrap();
-    let mut hints = RedisHints::open(&server.url()).unwrap();
-    let mut others = RedisHints::open(&server.url()).unwrap().channel("other").unwrap();
-    subscribed(&server, "keyward:changes").await;
-    subscribed(&server, "other").await;
-    let node = Keys::new().node(fresh(&server)).observer(publisher.clone()).build();
-    assert!(!hears(&mut hints, 200).await);
-    let key = issue(&node, key()).await;
-    assert!(hears(&mut hints, 10_000).await);
-    assert!(node.verify(key.expose_secret(), &REQUEST).await.is_ok());
-    assert!(!hears(&mut hints, 200).await, "a verify is no change");
-
-    for _ in 0..10_000 {
-        publisher.publish();
-    }
-    assert!(hears(&mut hints, 10_000).await);
-    let mut more = 0;
-    while hears(&mut hints, 300).await {
-        more += 1;
-    }
-    assert!(more <= 2, "10,000 changes made {more} hints more");
-    assert!(!hears(&mut others, 1).await);
-    let to_others = RedisPublisher::open(&server.url()).unwrap().channel("other").unwrap();
-    to_others.publish();
-    assert!(hears(&mut others, 10_000).await);
-}
-
-#[tokio::test]
-#[ignore = "needs Redis"]
-async fn after_a_reconnect_there_is_one_hint() {
-    let mut server = Redis::start();
-    let publisher = RedisPublisher::open(&server.url()).unwrap();
-    let mut hints = RedisHints::open(&server.url()).unwrap();
-    subscribed(&server, "keyward:changes").await;
-    for _ in 0..3 {
-        server.stop();
-        publisher.publish();
-        assert!(!hears(&mut hints, 300).await);
-        server.start_again();
-        assert!(hears(&mut hints, 20_000).await, "no hint for those that were lost");
-        assert!(!hears(&mut hints, 300).await);
-        // The publisher's connection is made again too.
-        let mut heard = false;
-        for _ in 0..20 {
-            publisher.publish();
-            heard = hears(&mut hints, 500).await;
-            if heard {
-                break;
-            }
-        }
-        assert!(heard);
-        while hears(&mut hints, 100).await {}
-    }
-}
-
-#[tokio::test]
-#[ignore = "needs Redis"]
-async fn hints_may_be_opened_before_the_server_is_there() {
-    let mut server = Redis::start();
-    server.stop();
-    let mut hints = RedisHints::open(&server.url()).unwrap();
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    server.start_again();
-    assert!(hears(&mut hints, 20_000).await);
-    let shared = Arc::new(RedisPublisher::open(&server.url()).unwrap());
-    shared.publish();
-    assert!(hears(&mut hints, 10_000).await);
 }
