@@ -1,142 +1,33 @@
-//! Revocation holds within its bound, whatever happens to nodes, clocks, links and the
-//! database: a simulation by seeds, without hints.
-//!
-//! `KEYWARD_TEST_SEED` runs one seed again.
-
-mod nodes;
+//! Nodes over one database, and what befalls them.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use keyward::{ChangeFeed as _, KeyCache, KeyId, KeyRecord, KeyStore as _};
-use nodes::database::{Broken, Rows};
-use nodes::{Database, MILLI, NodeClock, Random, SECOND, Tasks, Time, is_revoked, key};
+use keyward::{ChangeFeed as _, KeyCache, KeyRecord, KeyStore as _};
 
-const NODES: usize = 3;
-const KEYS: usize = 12;
+use crate::ledger::Ledger;
+use crate::nodes::database::{Broken, Rows};
+use crate::nodes::{Database, MILLI, NodeClock, Random, SECOND, Tasks, Time, is_revoked, key};
+use crate::weather::{Trouble, Weather};
+use crate::{KEYS, NODES};
 
-/// What may go wrong.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Trouble {
-    /// The bound is changed.
-    Bounds,
-    /// Somebody sets the wall clocks.
-    Clocks,
-    Drops,
-    Outages,
-    /// Processes start anew.
-    Restarts,
-    Rewrites,
-    /// Machines are suspended.
-    Suspends,
-    /// Heartbeats are switched on and off.
-    Switches,
-    Trims,
-}
-
-/// What may go wrong in a seed, and how much.
-struct Weather {
-    troubles: Vec<Trouble>,
-    /// How often nodes look at the log by themselves, in a thousand steps.
-    polls: u64,
-    delay: u64,
-    /// Whether there are heartbeats from the start.
-    heartbeats: bool,
-}
-
-impl Weather {
-    fn of(random: &mut Random) -> Self {
-        use Trouble::{
-            Bounds, Clocks, Drops, Outages, Restarts, Rewrites, Suspends, Switches, Trims,
-        };
-        let likely = [
-            (Suspends, 400),
-            // Not both: two clocks that are wrong together deceive.
-            (Clocks, 400),
-            (Bounds, 300),
-            // Not both: a new process doesn't know of a longer bound that holds on.
-            (Restarts, 300),
-            (Drops, 500),
-            (Outages, 500),
-            (Rewrites, 600),
-            (Trims, 300),
-            (Switches, 400),
-        ];
-        let mut troubles = Vec::new();
-        for (trouble, per_mille) in likely {
-            let excluded = match trouble {
-                Clocks => troubles.contains(&Suspends),
-                Restarts => troubles.contains(&Bounds),
-                _ => false,
-            };
-            if random.chance(per_mille) && !excluded {
-                troubles.push(trouble);
-            }
-        }
-        Self {
-            troubles,
-            polls: [0, 15, 50, 150][random.index(4)],
-            delay: [0, 20 * MILLI, 800 * MILLI, 8 * SECOND][random.index(4)],
-            heartbeats: random.chance(600),
-        }
-    }
-
-    /// In which nodes hear of each other soon enough that it makes a difference.
-    fn with_heartbeats(random: &mut Random) -> Self {
-        Self {
-            polls: [100, 200, 400][random.index(3)],
-            delay: [0, 20 * MILLI, 200 * MILLI, 2 * SECOND][random.index(4)],
-            heartbeats: true,
-            ..Self::of(random)
-        }
-    }
-
-    fn has(&self, trouble: Trouble) -> bool {
-        self.troubles.contains(&trouble)
-    }
-}
-
-/// What has been promised and seen.
-#[derive(Default)]
-struct Ledger {
-    /// When a revoke was acknowledged, and until when the key may still be accepted, in
-    /// real time.
-    revoked: HashMap<KeyId, (u64, u64)>,
-    /// When a node was told that a revoke is in effect everywhere, before its bound had
-    /// passed, and of what record.
-    everywhere: HashMap<KeyId, (String, u64)>,
-    /// How often that was so.
-    early: u64,
-    /// When a node's own revoke of a key was acknowledged, and of what record.
-    own: HashMap<(usize, KeyId), (String, u64)>,
-    /// When a node last saw a key revoked, and by what record.
-    seen: HashMap<(usize, KeyId), (String, u64)>,
-    /// Until when each node's promises may fall short, for a bound it never heard of.
-    unknown: [u64; NODES],
-    accepted: u64,
-    refused: u64,
-    unavailable: u64,
-    faults: Vec<String>,
-}
-
-struct World {
-    random: Random,
-    weather: Weather,
-    time: Time,
-    database: Database,
-    clocks: Vec<NodeClock>,
-    caches: Vec<KeyCache>,
-    tasks: Tasks,
-    ledger: Rc<RefCell<Ledger>>,
-    copies: Vec<Rows>,
+pub(crate) struct World {
+    pub(crate) random: Random,
+    pub(crate) weather: Weather,
+    pub(crate) time: Time,
+    pub(crate) database: Database,
+    pub(crate) clocks: Vec<NodeClock>,
+    pub(crate) caches: Vec<KeyCache>,
+    pub(crate) tasks: Tasks,
+    pub(crate) ledger: Rc<RefCell<Ledger>>,
+    pub(crate) copies: Vec<Rows>,
     /// The longest bound that any node may still be using, and until when.
-    longest: Vec<(u64, u64)>,
+    pub(crate) longest: Vec<(u64, u64)>,
 }
 
 impl World {
-    fn new(mut random: Random, weather: Weather, broken: Option<Broken>) -> Self {
+    pub(crate) fn new(mut random: Random, weather: Weather, broken: Option<Broken>) -> Self {
         let seed = random.next();
         let time = Time::default();
         time.advance(SECOND);
@@ -178,7 +69,7 @@ impl World {
         builder.timer(sleep).build()
     }
 
-    fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
         let by = [MILLI, 20 * MILLI, 150 * MILLI, 900 * MILLI][self.random.index(4)];
         self.time.advance(1 + self.random.below(by));
         for node in 0..NODES {
@@ -370,7 +261,7 @@ impl World {
     }
 
     /// Everything works again: then every node serves what the database holds.
-    fn heal(&mut self, case: &str) {
+    pub(crate) fn heal(&mut self, case: &str) {
         for clock in &self.clocks {
             clock.resume();
         }
@@ -401,172 +292,15 @@ impl World {
     }
 }
 
-impl Ledger {
-    /// A node was told that its revoke is in effect everywhere.
-    fn told(&mut self, node: usize, id: KeyId, document: String, database: &Database) {
-        self.early += 1;
-        let at = database.time.now().max(self.unknown[node]);
-        // Unless that copy is gone already.
-        if database.record(id).is_some_and(|record| record.to_document() == document) {
-            self.everywhere.entry(id).or_insert((document, at));
-        }
-    }
-
-    fn saw(
-        &mut self,
-        node: usize,
-        id: KeyId,
-        began: u64,
-        now: u64,
-        answer: Option<&Option<KeyRecord>>,
-        held: Option<&KeyRecord>,
-    ) {
-        const TICK: u64 = 10;
-        let Some(answer) = answer else {
-            self.unavailable += 1;
-            return;
-        };
-        let Some(record) = answer else { return };
-        if is_revoked(record) {
-            self.refused += 1;
-            self.seen.insert((node, id), (record.to_document(), now));
-            return;
-        }
-        self.accepted += 1;
-        // Who asked before that was acknowledged may be told what held then.
-        let revoked = self.revoked.get(&id).filter(|(acknowledged, _)| began > *acknowledged);
-        if let Some((_, by)) = revoked.filter(|(_, by)| now > *by + TICK) {
-            let late = now - by;
-            self.faults.push(format!("node {node} accepted {id} at {now}, {late} us too late"));
-        }
-        // If that is what the database still holds, and no copy without it came between.
-        let holds = |document: &String| held.is_some_and(|held| held.to_document() == *document);
-        if let Some((document, at)) = self.everywhere.get(&id)
-            && began > *at
-            && holds(document)
-        {
-            self.faults.push(format!("node {node}: {id} accepted at {now}, refused everywhere"));
-        }
-        for (seen, what) in
-            [(&self.seen, "came back from the dead"), (&self.own, "outlived its own revoke")]
-        {
-            if let Some((document, at)) = seen.get(&(node, id))
-                && began > *at
-                && holds(document)
-            {
-                self.faults.push(format!("node {node}: {id} {what} at {now}"));
-            }
-        }
-    }
-}
-
 async fn sleep(time: Time, duration: Duration) {
     let at = time.now() + u64::try_from(duration.as_micros()).unwrap();
     time.sleep_until(at).await;
 }
 
-fn at_once<F: Future>(future: F) -> F::Output {
+pub(crate) fn at_once<F: Future>(future: F) -> F::Output {
     let mut future = std::pin::pin!(future);
     match future.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
         std::task::Poll::Ready(output) => output,
         std::task::Poll::Pending => panic!("nothing is slow any more"),
     }
-}
-
-/// What came of one seed: how many were accepted, refused, and neither, and how many waits
-/// for all nodes were short.
-fn run(seed: u64, weather: fn(&mut Random) -> Weather, broken: Option<Broken>) -> [u64; 4] {
-    let case = format!("KEYWARD_TEST_SEED={seed}");
-    let mut random = Random(seed);
-    let weather = weather(&mut random);
-    let mut world = World::new(random, weather, broken);
-    for _ in 0..500 {
-        world.step();
-    }
-    world.heal(&case);
-    let ledger = world.ledger.borrow();
-    assert!(
-        ledger.faults.is_empty(),
-        "{case}: {} faults: {:#?}",
-        ledger.faults.len(),
-        ledger.faults.first()
-    );
-    [ledger.accepted, ledger.refused, ledger.unavailable, ledger.early]
-}
-
-/// 200 seeds; 2,000 at the scale of CI.
-fn many(weather: fn(&mut Random) -> Weather, least: [u64; 4]) {
-    if let Ok(seed) = std::env::var("KEYWARD_TEST_SEED") {
-        run(seed.parse().unwrap(), weather, None);
-        return;
-    }
-    let mut sums = [0; 4];
-    for seed in 0..200 * scale() {
-        for (sum, more) in sums.iter_mut().zip(run(seed, weather, None)) {
-            *sum += more;
-        }
-    }
-    let [accepted, refused, unavailable, early] = sums;
-    println!("accepted {accepted}, refused {refused}, unavailable {unavailable}, early {early}");
-    let least = least.map(|least| least * scale());
-    assert!(sums.iter().zip(least).all(|(sum, least)| *sum > least), "{sums:?}");
-}
-
-#[test]
-fn a_revoked_key_is_refused_everywhere_within_the_bound() {
-    many(Weather::of, [20_000, 5_000, 5_000, 20]);
-}
-
-#[test]
-fn a_key_is_accepted_nowhere_once_all_nodes_are_said_to_refuse_it() {
-    many(Weather::with_heartbeats, [20_000, 5_000, 5_000, 100]);
-}
-
-/// An empty log says nothing of what was in it a moment ago.
-#[test]
-fn a_log_that_is_trimmed_to_its_end_keeps_nobody_stale() {
-    let time = Time::default();
-    time.advance(SECOND);
-    let database = Database::new(2, &time, 1);
-    let cache = KeyCache::builder(database.on(0)).clock(NodeClock::new(&time)).build();
-    let id = key(1);
-    let write = |revoked| {
-        at_once(database.on(1).commit(database.change(id, revoked))).unwrap();
-        database.rows.lock().unwrap().log.clear();
-    };
-    write(false);
-    for _ in 0..3 {
-        at_once(cache.catch_up()).unwrap();
-        assert!(!is_revoked(&at_once(cache.get(id)).unwrap().unwrap()));
-    }
-    write(true);
-    at_once(cache.catch_up()).unwrap();
-    assert!(is_revoked(&at_once(cache.get(id)).unwrap().unwrap()));
-}
-
-/// With a store that breaks a clause of heartbeats, somebody is told too early.
-fn finds(broken: Broken) {
-    if let Ok(seed) = std::env::var("KEYWARD_TEST_SEED") {
-        run(seed.parse().unwrap(), Weather::with_heartbeats, Some(broken));
-        return;
-    }
-    for seed in 0..1_000 {
-        run(seed, Weather::with_heartbeats, Some(broken));
-    }
-}
-
-#[test]
-#[should_panic(expected = "refused everywhere")]
-fn the_simulation_finds_a_store_that_removes_rows_that_have_changed() {
-    finds(Broken::ChangedRowsAreGone);
-}
-
-#[test]
-#[should_panic(expected = "refused everywhere")]
-fn the_simulation_finds_a_store_whose_epoch_stays() {
-    finds(Broken::EpochStays);
-}
-
-fn scale() -> u64 {
-    std::env::var("KEYWARD_TEST_SCALE").map_or(1, |it| it.parse().unwrap())
 }
