@@ -1,158 +1,16 @@
 //! Leased limits: a node takes a batch ahead and gives it out by itself.
 
-use std::future::Future;
+mod nodes;
+
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use keyward::{
-    AccessRequest, Actor, ApiKey, Charge, Clock, Deny, Environment, FakeClock, KeyEdit, KeyScheme,
-    KeyService, LimitStore, LocalLimits, MemoryLimitStore, MemoryStore, NewKey, PepperRing, Quota,
-    RateLimit, Refill, StoreError, StoreErrorKind, Taken, Timestamp, Verified, VerifyError,
-};
+use keyward::{Clock, Deny, LocalLimits, NewKey, Quota, RateLimit, Refill, VerifyError};
+use nodes::{Nodes, join, start};
 use proptest::prelude::*;
 
-const REQUEST: AccessRequest<'_> = AccessRequest::new(Environment::PRODUCTION);
 const SECOND: Duration = Duration::from_secs(1);
-
-fn start() -> Timestamp {
-    Timestamp::from_unix_seconds(1_750_000_000)
-}
-
-/// Counts in memory and remembers what it was asked; fails, or lets others run, as told.
-#[derive(Clone, Default)]
-struct Store {
-    limits: MemoryLimitStore,
-    down: Arc<AtomicBool>,
-    slow: Arc<AtomicUsize>,
-    calls: Arc<Mutex<Vec<Vec<u32>>>>,
-    /// How long a call takes after it counted.
-    takes: Arc<Mutex<Option<(FakeClock, Duration)>>>,
-}
-
-impl Store {
-    fn calls(&self) -> usize {
-        self.calls.lock().unwrap().len()
-    }
-
-    fn last(&self) -> Vec<u32> {
-        self.calls.lock().unwrap().last().cloned().unwrap_or_default()
-    }
-
-    fn fail(&self, down: bool) {
-        self.down.store(down, Ordering::Relaxed);
-    }
-
-    fn take_time(&self, clock: &FakeClock, time: Duration) {
-        *self.takes.lock().unwrap() = Some((clock.clone(), time));
-    }
-
-    fn turns(&self, turns: usize) {
-        self.slow.store(turns, Ordering::Relaxed);
-    }
-}
-
-impl LimitStore for Store {
-    async fn take(&self, charges: &[Charge]) -> Result<Taken, StoreError> {
-        self.calls.lock().unwrap().push(charges.iter().map(|charge| charge.cost).collect());
-        turns(self.slow.load(Ordering::Relaxed)).await;
-        if self.down.load(Ordering::Relaxed) {
-            return Err(StoreError::new(StoreErrorKind::Unavailable));
-        }
-        let taken = self.limits.take(charges).await;
-        if let Some((clock, time)) = &*self.takes.lock().unwrap() {
-            clock.advance(*time);
-        }
-        turns(self.slow.load(Ordering::Relaxed)).await;
-        taken
-    }
-}
-
-/// Lets others run so many times.
-async fn turns(mut left: usize) {
-    std::future::poll_fn(|context| {
-        if left == 0 {
-            return Poll::Ready(());
-        }
-        left -= 1;
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
-
-/// Polls all of these in turn until each is ready.
-fn join<T>(futures: impl IntoIterator<Item = impl Future<Output = T>>) -> Vec<T> {
-    let mut waiting: Vec<_> = futures.into_iter().map(|f| (Box::pin(f), None)).collect();
-    let mut context = Context::from_waker(Waker::noop());
-    for _ in 0..10_000 {
-        for (future, output) in &mut waiting {
-            if output.is_none()
-                && let Poll::Ready(ready) = future.as_mut().poll(&mut context)
-            {
-                *output = Some(ready);
-            }
-        }
-        if waiting.iter().all(|(_, output)| output.is_some()) {
-            return waiting.into_iter().filter_map(|(_, output)| output).collect();
-        }
-    }
-    panic!("somebody waits for ever");
-}
-
-/// Nodes that share a limit store and the keys.
-struct Nodes {
-    services: Vec<KeyService>,
-    store: Store,
-    clock: FakeClock,
-}
-
-impl Nodes {
-    fn new(count: usize) -> Self {
-        Self::with(count, LocalLimits::new)
-    }
-
-    fn with(count: usize, local: impl Fn() -> LocalLimits) -> Self {
-        let peppers = PepperRing::from_base64(&PepperRing::generate().unwrap()).unwrap();
-        let scheme = KeyScheme::new(peppers, [("ak_live", Environment::PRODUCTION)]).unwrap();
-        let (keys, store, clock) = (MemoryStore::new(), Store::default(), FakeClock::at(start()));
-        let node = |_| {
-            KeyService::builder(scheme.clone(), keys.clone())
-                .limits(local())
-                .limit_store(store.clone())
-                .clock(clock.clone())
-                .build()
-        };
-        Self { services: (0..count).map(node).collect(), store, clock }
-    }
-
-    fn issue(&self, new: NewKey) -> ApiKey {
-        let setup = Actor::system("setup");
-        pollster::block_on(self.services[0].issue(&setup, new)).unwrap().into_key()
-    }
-
-    fn edit(&self, key: &ApiKey, edit: impl FnOnce(KeyEdit) -> KeyEdit) {
-        let setup = Actor::system("setup");
-        let id = self.now(0, key, 0).unwrap().key_id();
-        let edited = self.services[0].update(&setup, id, edit(KeyEdit::new()));
-        pollster::block_on(edited).unwrap();
-    }
-
-    async fn verify(&self, node: usize, key: &ApiKey, cost: u32) -> Result<Verified, VerifyError> {
-        self.services[node].verify(key.expose_secret(), &REQUEST.cost(cost)).await
-    }
-
-    fn now(&self, node: usize, key: &ApiKey, cost: u32) -> Result<Verified, VerifyError> {
-        pollster::block_on(self.verify(node, key, cost))
-    }
-
-    /// How many requests in a row pass.
-    fn passing(&self, node: usize, key: &ApiKey) -> usize {
-        (0..1_000).take_while(|_| self.now(node, key, 1).is_ok()).count()
-    }
-}
 
 fn key() -> NewKey {
     NewKey::named("leased").owner("org_1")
