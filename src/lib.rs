@@ -20,6 +20,7 @@
 
 // Core: data in, decision out. No I/O, no clock reads outside `timestamp::clock`, no async.
 mod error;
+mod text;
 mod timestamp;
 mod token;
 

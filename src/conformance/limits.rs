@@ -216,7 +216,7 @@ pub async fn l8_dropped_is_all_or_nothing<S: LimitStore>(store: S) -> Checked {
     let store = LimitProbe::new("L8", rule, &store);
     for polls in 0..MOST_POLLS {
         let pair = ["a", "b"].map(|name| rate_charge(key(1), &format!("{name}{polls}"), 1));
-        let finished = drop_after(store.take(&pair), polls).await.transpose()?;
+        let finished = drop_after(polls, store.take(&pair)).await.transpose()?;
         let [first, second] = &pair;
         let first = store.take(std::slice::from_ref(first)).await?;
         let second = store.take(std::slice::from_ref(second)).await?;

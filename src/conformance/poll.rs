@@ -19,8 +19,9 @@ pub(super) async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) ->
     all.into_iter().filter_map(|(_, output)| output).collect()
 }
 
-/// Polls a future at most so many times and then drops it; its output, if it got there.
-pub(super) async fn drop_after<F: Future>(future: F, mut polls: usize) -> Option<F::Output> {
+/// Polls a future at most so many times, each time it wakes, and drops it; its output, if it
+/// got there.
+pub(crate) async fn drop_after<F: Future>(mut polls: usize, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     poll_fn(|context| {
         if polls == 0 {

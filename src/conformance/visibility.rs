@@ -68,7 +68,7 @@ pub async fn c6_dropped_is_all_or_nothing<S: KeyStore>(store: S) -> Checked {
             } else {
                 (create(&before), before)
             };
-            let committed = drop_after(store.store.commit(change.clone()), polls.into()).await;
+            let committed = drop_after(polls.into(), store.store.commit(change.clone())).await;
             let finished = committed.is_some();
             if let Some(Err(error)) = committed {
                 return Err(clause.violated(format!("`commit` failed: {error}")));

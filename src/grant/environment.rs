@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::text::serde_as_text;
 use crate::error::FieldError;
+use crate::text::serde_as_text;
 
 const LONGEST: usize = 32;
 

@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use ipnetwork::IpNetwork;
 
-use super::text::serde_as_text;
 use crate::error::FieldError;
+use crate::text::serde_as_text;
 
 const FIELD: &str = "network";
 

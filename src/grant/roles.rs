@@ -7,8 +7,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::scope_set::ScopeSet;
-use super::text::{is_visible, serde_as_text};
+use super::text::is_visible;
 use crate::error::FieldError;
+use crate::text::serde_as_text;
 
 const LONGEST_NAME: usize = 64;
 const LONGEST_OWNER: usize = 128;

@@ -1,14 +1,12 @@
 //! The readable beginning of a key: brand and environment.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::id::is_id_byte;
 use super::{ID_LEN, VERSION};
 use crate::error::FieldError;
+use crate::text::serde_as_text;
 
 const MIN_LEN: usize = 2;
 const MAX_LEN: usize = 32;
@@ -107,18 +105,7 @@ impl FromStr for Prefix {
     }
 }
 
-impl Serialize for Prefix {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-impl<'de> Deserialize<'de> for Prefix {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<'de, str>::deserialize(deserializer)?;
-        Self::new(&text).map_err(serde::de::Error::custom)
-    }
-}
+serde_as_text!(Prefix);
 
 #[cfg(test)]
 mod tests {

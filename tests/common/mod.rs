@@ -3,9 +3,10 @@
 
 #![allow(dead_code, unused_imports)]
 
-mod dropped;
 mod faulty;
 mod flows;
+#[path = "../../src/conformance/poll.rs"]
+mod poll;
 mod store;
 
 use std::convert::Infallible;
@@ -20,9 +21,9 @@ use keyward::{
 use rand_core::{TryCryptoRng, TryRng};
 use sha2::{Digest, Sha256};
 
-pub(crate) use self::dropped::drop_after;
 pub(crate) use self::faulty::Faulty;
 pub(crate) use self::flows::{ALL, Done, Flow, TOKENS, World, check_invariants, new_key, outcomes};
+pub(crate) use self::poll::drop_after;
 pub(crate) use self::store::{Fault, RowStore, Snapshot};
 
 /// `KEYWARD_TEST_SCALE`, by default 1.

@@ -9,18 +9,20 @@ pub(crate) struct Layer {
 /// The layers from the bottom up. A layer imports only what stands above it in this
 /// list, and of that only what it needs; a new arrow is a line in this table, with
 /// a reason.
-pub(crate) const LAYERS: [Layer; 19] = [
+pub(crate) const LAYERS: [Layer; 20] = [
     // Says what went wrong, and so knows nothing that can.
     Layer { name: "error", may_import: &[] },
+    // How a value is written as one string and read again. It knows none of the values.
+    Layer { name: "text", may_import: &[] },
     // Instants; a text that is none is a field error.
-    Layer { name: "timestamp", may_import: &["error"] },
+    Layer { name: "timestamp", may_import: &["error", "text"] },
     // What a key looks like. No time and no pepper: a key can be read without either.
-    Layer { name: "token", may_import: &["error"] },
+    Layer { name: "token", may_import: &["error", "text"] },
     // Tags over bytes. It doesn't know what a token or a record is, so that nothing
     // but bytes can ever be under a tag.
-    Layer { name: "mac", may_import: &["error"] },
+    Layer { name: "mac", may_import: &["error", "text"] },
     // What a key may do, as values. No time: the same grants always match the same.
-    Layer { name: "grant", may_import: &["error"] },
+    Layer { name: "grant", may_import: &["error", "text"] },
     // Keys in foreign text. It needs their shape only, so it runs where no pepper is.
     Layer { name: "leak", may_import: &["token"] },
     // Counting. Time comes in as an argument; whose counters they are it doesn't know.
@@ -29,7 +31,10 @@ pub(crate) const LAYERS: [Layer; 19] = [
     // doesn't know records: sealing one is `verify`'s.
     Layer { name: "scheme", may_import: &["error", "grant", "leak", "mac", "timestamp", "token"] },
     // Everything a key is, as data. It names tags and peppers, and can't make either.
-    Layer { name: "record", may_import: &["error", "grant", "limit", "mac", "timestamp", "token"] },
+    Layer {
+        name: "record",
+        may_import: &["error", "grant", "limit", "mac", "text", "timestamp", "token"],
+    },
     // Decides about a record; whether the secret was proven is not its question.
     Layer { name: "policy", may_import: &["error", "grant", "limit", "record", "timestamp"] },
     // Proves a secret and a seal, then asks `policy`, then takes the limits.
@@ -156,8 +161,9 @@ pub(crate) const ASYNC: [&str; 6] =
 
 /// Where the process, its threads and its files may be touched: `service` and `store`
 /// neither spawn nor open anything; a suite of tests may.
-pub(crate) const FREE_OF_IO: [&str; 16] = [
+pub(crate) const FREE_OF_IO: [&str; 17] = [
     "error",
+    "text",
     "timestamp",
     "token",
     "mac",
