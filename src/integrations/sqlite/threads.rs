@@ -10,8 +10,13 @@ use crate::error::{StoreError, StoreErrorKind};
 
 /// Threads that end when nobody can ask them any more; dropping this waits until they
 /// have, and the file is closed.
+///
+/// Each hands back its connections, which are closed one after another: of two that close
+/// at once, neither is the last, and the log would be left beside the file.
 #[derive(Default)]
-pub(super) struct Threads(Vec<JoinHandle<()>>);
+pub(super) struct Threads(Vec<JoinHandle<Connections>>);
+
+type Connections = Box<dyn Send>;
 
 impl Drop for Threads {
     fn drop(&mut self) {
@@ -33,6 +38,7 @@ impl Threads {
             while let Ok(job) = jobs.recv() {
                 writer.run(job, || jobs.try_recv().ok());
             }
+            Box::new(writer)
         })?;
         Ok(sender)
     }
@@ -46,7 +52,7 @@ impl Threads {
             self.spawn("keyward-sqlite-read", move || {
                 loop {
                     let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                    let Ok(job) = job else { return };
+                    let Ok(job) = job else { return Box::new(reader) };
                     job(reader.reading());
                 }
             })?;
@@ -54,7 +60,11 @@ impl Threads {
         Ok(sender)
     }
 
-    fn spawn(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), StoreError> {
+    fn spawn(
+        &mut self,
+        name: &str,
+        run: impl FnOnce() -> Connections + Send + 'static,
+    ) -> Result<(), StoreError> {
         let thread = Builder::new().name(name.to_owned()).spawn(run).map_err(|error| {
             StoreError::new(StoreErrorKind::Other)
                 .with_context("no thread can be started for the database")
