@@ -27,11 +27,16 @@ impl<'a> Case<'a> {
     }
 }
 
-/// Runs a batch of every case in turn, `rounds` times over.
+/// Runs a batch of every case, `rounds` times over and each time in another order: what a
+/// case leaves to be done, such as pages to be written, isn't always the same other's burden.
 pub(crate) fn interleaved(rounds: usize, mut cases: Vec<Case<'_>>) -> Vec<Figure> {
     let mut times = vec![Vec::with_capacity(rounds); cases.len()];
+    let mut order: Vec<_> = (0..cases.len()).collect();
+    let mut seed = 0;
     for _ in 0..rounds {
-        for (case, times) in cases.iter_mut().zip(&mut times) {
+        shuffle(&mut order, &mut seed);
+        for &at in &order {
+            let (case, times) = (&mut cases[at], &mut times[at]);
             // A batch that isn't timed first: caches and branches are still the last case's.
             (case.run)(case.batch);
             // Stretches of one size for all cases: in a longer one a busy neighbour is
@@ -49,4 +54,13 @@ pub(crate) fn interleaved(rounds: usize, mut cases: Vec<Case<'_>>) -> Vec<Figure
         Figure { name: case.name, p10: times[times.len() / 10], median: times[times.len() / 2] }
     };
     cases.iter().zip(times).map(figure).collect()
+}
+
+/// Fisher and Yates, by the linear congruential generator of Knuth's MMIX.
+fn shuffle(order: &mut [usize], seed: &mut u64) {
+    for last in (1..order.len()).rev() {
+        *seed =
+            seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        order.swap(last, (*seed >> 33) as usize % (last + 1));
+    }
 }
