@@ -104,7 +104,7 @@ impl fmt::Debug for Environment {
     }
 }
 
-serde_as_text!(Environment);
+serde_as_text!(Environment, Environment::as_str);
 
 #[cfg(test)]
 mod tests {

@@ -63,7 +63,7 @@ impl fmt::Display for RoleName {
     }
 }
 
-serde_as_text!(RoleName);
+serde_as_text!(RoleName, RoleName::as_str);
 
 /// A snapshot of what role names stand for. Clones share it.
 ///

@@ -145,7 +145,7 @@ impl fmt::Display for Scope {
     }
 }
 
-serde_as_text!(Scope);
+serde_as_text!(Scope, Scope::as_str);
 
 #[cfg(test)]
 #[path = "scope_tests.rs"]

@@ -9,7 +9,7 @@ use sha2::Sha256;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::FieldError;
-use crate::text::serde_as_text;
+use crate::text::{Ascii, serde_as_text};
 
 const LENIENT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
@@ -135,11 +135,15 @@ impl PepperId {
     pub(crate) const fn as_bytes(&self) -> &[u8; 8] {
         &self.0
     }
+
+    fn text(self) -> Ascii<16> {
+        Ascii::hex(&self.0)
+    }
 }
 
 impl fmt::Display for PepperId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", u64::from_be_bytes(self.0))
+        f.write_str(self.text().as_str())
     }
 }
 
@@ -161,7 +165,7 @@ impl FromStr for PepperId {
     }
 }
 
-serde_as_text!(PepperId);
+serde_as_text!(PepperId, |id: &PepperId| id.text());
 
 /// The source of randomness failed; nothing was issued.
 #[derive(Debug, thiserror::Error)]

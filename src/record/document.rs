@@ -14,12 +14,17 @@ pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 /// 32 bytes as URL-safe base64 without padding.
 pub(crate) mod base64_bytes {
     use super::{BASE64_URL_SAFE_NO_PAD, Deserialize, Deserializer, Engine, Error};
+    use crate::text::Ascii;
 
     pub(crate) fn serialize<S: serde::Serializer>(
         bytes: &[u8; 32],
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&BASE64_URL_SAFE_NO_PAD.encode(bytes))
+        // Four characters for three bytes, and no padding.
+        let mut text = [0; 43];
+        let written = BASE64_URL_SAFE_NO_PAD.encode_slice(bytes, &mut text);
+        written.map_err(serde::ser::Error::custom)?;
+        serializer.serialize_str(Ascii::new(text).as_str())
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(

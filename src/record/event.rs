@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::error::FieldError;
-use crate::text::serde_as_text;
+use crate::text::{Ascii, serde_as_text};
 use crate::timestamp::Timestamp;
 use crate::token::KeyId;
 
@@ -106,11 +106,15 @@ impl EventId {
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
+
+    fn text(&self) -> Ascii<32> {
+        Ascii::hex(&self.0)
+    }
 }
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+        f.write_str(self.text().as_str())
     }
 }
 
@@ -132,7 +136,7 @@ impl FromStr for EventId {
     }
 }
 
-serde_as_text!(EventId);
+serde_as_text!(EventId, EventId::text);
 
 #[cfg(test)]
 mod tests {

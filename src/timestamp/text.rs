@@ -8,7 +8,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::{MICROS_PER_SECOND, Timestamp};
 use crate::error::FieldError;
-use crate::text::serde_as_text;
+use crate::text::{Ascii, serde_as_text};
 
 impl FromStr for Timestamp {
     type Err = FieldError;
@@ -27,20 +27,13 @@ impl FromStr for Timestamp {
     }
 }
 
-/// An instant as `YYYY-MM-DDThh:mm:ss.ffffffZ`: with all six digits of its fraction, text
-/// sorts as time.
-pub(crate) struct Sortable([u8; 27]);
-
-impl Sortable {
-    pub(crate) fn as_str(&self) -> &str {
-        str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
 impl Timestamp {
+    /// As `YYYY-MM-DDThh:mm:ss.ffffffZ`: with all six digits of its fraction, text sorts as
+    /// time.
+    ///
     /// Digit by digit: a document has half a dozen of them, and formatting took a third of
     /// the time it is written in.
-    pub(crate) fn sortable(self) -> Sortable {
+    pub(crate) fn sortable(self) -> Ascii<27> {
         let second = self.0.div_euclid(MICROS_PER_SECOND);
         let at = OffsetDateTime::from_unix_timestamp(second).unwrap_or(OffsetDateTime::UNIX_EPOCH);
         let ((year, month, day), (hour, minute, second)) = (at.to_calendar_date(), at.to_hms());
@@ -60,7 +53,7 @@ impl Timestamp {
                 left / 10
             });
         }
-        Sortable(text)
+        Ascii::new(text)
     }
 
     fn subsec_micros(self) -> u32 {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::FieldError;
-use crate::text::serde_as_text;
+use crate::text::{Ascii, serde_as_text};
 
 /// Characters of an id inside a token.
 pub(crate) const ID_LEN: usize = 16;
@@ -81,6 +81,16 @@ impl KeyId {
         text
     }
 
+    /// `key_` and the 16 characters.
+    pub(crate) fn text(&self) -> Ascii<{ SHOWN_PREFIX.len() + ID_LEN }> {
+        let mut text = [0; SHOWN_PREFIX.len() + ID_LEN];
+        if let Some((prefix, id)) = text.split_first_chunk_mut() {
+            *prefix = *b"key_";
+            id.copy_from_slice(&self.encode());
+        }
+        Ascii::new(text)
+    }
+
     /// The id with these characters, if all are of the alphabet.
     pub(crate) fn decode(text: &[u8; ID_LEN]) -> Option<Self> {
         let (high, low) = text.split_first_chunk::<8>()?;
@@ -153,12 +163,7 @@ const fn values() -> [u8; 256] {
 
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0; SHOWN_PREFIX.len() + ID_LEN];
-        if let Some((prefix, id)) = text.split_first_chunk_mut() {
-            *prefix = *b"key_";
-            id.copy_from_slice(&self.encode());
-        }
-        f.pad(str::from_utf8(&text).unwrap_or_default())
+        f.pad(self.text().as_str())
     }
 }
 
@@ -199,7 +204,7 @@ impl FromStr for KeyId {
     }
 }
 
-serde_as_text!(KeyId);
+serde_as_text!(KeyId, KeyId::text);
 
 #[cfg(test)]
 mod tests {

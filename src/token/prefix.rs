@@ -105,7 +105,7 @@ impl FromStr for Prefix {
     }
 }
 
-serde_as_text!(Prefix);
+serde_as_text!(Prefix, Prefix::as_str);
 
 #[cfg(test)]
 mod tests {

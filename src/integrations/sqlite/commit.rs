@@ -7,10 +7,11 @@ use super::failure::{copy, failed};
 use super::stamp::{integer, stamp};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::store::{Change, Expect};
+use crate::token::KeyId;
 
 /// A [`Change`] as text and numbers, ready to be bound.
 pub(super) struct Commit {
-    id: String,
+    id: KeyId,
     version: i64,
     document: String,
     event: Option<String>,
@@ -49,7 +50,7 @@ impl Commit {
             .map_err(|error| other("versions end at 2^63 - 1").with_source(error))?;
         let event = event.as_ref().map(serde_json::to_string).transpose();
         Ok(Self {
-            id: record.id().to_string(),
+            id: record.id(),
             version,
             document: record.to_document(),
             event: event.map_err(|e| other("the event can't be written as JSON").with_source(e))?,
@@ -141,6 +142,8 @@ impl<'c> Committing<'c> {
     /// Refuses before it writes, so a refused commit leaves nothing to undo.
     fn apply(&self, commit: &Commit) -> rusqlite::Result<Outcome> {
         let Commit { id, version, document, event, expect } = commit;
+        let id = id.text();
+        let id = id.as_str();
         match expect {
             Expected::Version(expected) => {
                 let row = (id, version, document, expected);
