@@ -1,6 +1,7 @@
 use super::error::lost_race;
 use super::issued::Changed;
 use super::{KeyService, ManageError};
+use crate::error::StoreError;
 use crate::policy::{Actor, widens};
 use crate::record::{Action, Body, Event, KeyEdit, KeyRecord};
 use crate::store::{Change, Expect};
@@ -134,25 +135,27 @@ impl KeyService {
     ) -> Result<KeyRecord, ManageError> {
         body.version = version.saturating_add(1);
         body.revision = body.revision.saturating_add(1);
-        let mut event = self.event(actor, action, &body, now)?;
+        let mut event = Self::event(self.event_id()?, actor, action, &body, now);
         event.details.extend(details.into_iter().map(|(name, value)| (name.to_owned(), value)));
         let record = self.0.scheme.sealed(body);
-        self.0
-            .store
-            .commit(Change {
-                record: record.clone(),
-                expect: Expect::Version(version),
-                event: Some(event.clone()),
-            })
-            .await?;
-        self.announce(&event);
+        self.commit(&record, Expect::Version(version), event).await?;
         Ok(record)
     }
 
-    pub(super) fn announce(&self, event: &Event) {
-        if let Some(observer) = &self.0.observer {
-            observer.changed(event);
+    /// Commits a record and what was done to it, and tells the observer.
+    pub(super) async fn commit(
+        &self,
+        record: &KeyRecord,
+        expect: Expect,
+        event: Event,
+    ) -> Result<(), StoreError> {
+        let observed = self.0.observer.as_ref().map(|observer| (observer, event.clone()));
+        let change = Change { record: record.clone(), expect, event: Some(event) };
+        self.0.store.commit(change).await?;
+        if let Some((observer, event)) = observed {
+            observer.changed(&event);
         }
+        Ok(())
     }
 
     /// The fields of a record whose seal holds.

@@ -48,8 +48,10 @@ impl KeyService {
             }),
             None,
         ];
-        match self.insert(actor, &body, Action::Imported, now).await {
-            Ok(record) => Ok(self.changed(&record).await),
+        let record = scheme.sealed(body);
+        let event = self.event_id()?;
+        match self.insert(actor, &record, Action::Imported, event, now).await {
+            Ok(()) => Ok(self.changed(&record).await),
             Err(ManageError::Store(error)) if error.kind() == StoreErrorKind::AlreadyExists => {
                 let taken = |error| match error {
                     ManageError::NotFound => {
@@ -58,7 +60,7 @@ impl KeyService {
                     }
                     error => error,
                 };
-                let record = self.record(actor, body.id).await.map_err(taken)?;
+                let record = self.record(actor, record.id()).await.map_err(taken)?;
                 let view = self.view(&record, now).await;
                 Err(ManageError::AlreadyIssued(Box::new(view)))
             }

@@ -7,11 +7,12 @@ use crate::limit::LimitRules;
 use crate::mac::TagBlock;
 use crate::policy::Actor;
 use crate::record::{
-    Action, Body, Encoding, IdempotencyMark, KeyRecord, NewKey, Reason, Slot, State, ValidNewKey,
+    Action, Body, Encoding, EventId, IdempotencyMark, KeyRecord, NewKey, Reason, Slot, State,
+    ValidNewKey,
 };
-use crate::store::{Change, Expect, LogQuery, OwnerCap};
+use crate::store::{Expect, LogQuery, OwnerCap};
 use crate::timestamp::Timestamp;
-use crate::token::{KeyId, Secret, assemble, generate};
+use crate::token::{Generated, KeyId, Secret, assemble, generate};
 
 /// How many ids are tried before an issue gives up: one collision is expected among
 /// a billion keys, and two in a row never.
@@ -34,20 +35,23 @@ impl KeyService {
         }
         let now = self.now();
         let mut body = self.new_body(actor, new, now)?;
+        let prefix = body.prefix;
         body.idempotency = repeat.as_ref().map(|repeat| repeat.mark.clone());
         loop {
-            let (drawn, secret) = generate(&mut &self.0.entropy, 0)?;
-            let random = repeat.as_ref().map_or(drawn, |repeat| repeat.random(attempt));
+            let Generated { id, secret, event } = generate(&mut &self.0.entropy, 0)?;
+            let random = repeat.as_ref().map_or(id, |repeat| repeat.random(attempt));
             body.id = self.0.scheme.ids(random).next().unwrap_or(body.id);
             body.slots = [Some(self.slot(&body, &secret, now)?), None];
-            match self.insert(actor, &body, Action::Issued, now).await {
-                Ok(record) => {
+            let record = self.0.scheme.sealed(body);
+            let event = EventId::from_bytes(event);
+            match self.insert(actor, &record, Action::Issued, event, now).await {
+                Ok(()) => {
                     if let Some(repeat) = &repeat
                         && let Some(answer) = self.outrun(actor, repeat, random, &record).await
                     {
                         return Err(answer);
                     }
-                    let key = assemble(&body.prefix, body.id, &secret);
+                    let key = assemble(&prefix, record.id(), &secret);
                     return Ok(IssuedKey::new(key, self.receipt(&record, None).await));
                 }
                 Err(ManageError::Store(error))
@@ -57,6 +61,7 @@ impl KeyService {
                         Some(repeat) => self.first_free(repeat, attempt).await?,
                         None => attempt + 1,
                     };
+                    body = record.readable()?.clone();
                 }
                 Err(error) => return Err(error),
             }
@@ -143,27 +148,19 @@ impl KeyService {
         Ok(Slot { imported: None, tag, pepper, issued_at: now, valid_until: None })
     }
 
-    /// Seals and commits a new record, within the actor's cap.
+    /// Commits a new record, within the actor's cap.
     pub(super) async fn insert(
         &self,
         actor: &Actor,
-        body: &Body,
+        record: &KeyRecord,
         action: Action,
+        event: EventId,
         now: Timestamp,
-    ) -> Result<KeyRecord, ManageError> {
-        let record = self.0.scheme.sealed(body.clone());
-        let event = self.event(actor, action, body, now)?;
+    ) -> Result<(), ManageError> {
+        let event = Self::event(event, actor, action, record.readable()?, now);
         let cap = actor.cap().map(|max| OwnerCap { max, now });
-        let change = Change {
-            record: record.clone(),
-            expect: Expect::Absent { cap },
-            event: Some(event.clone()),
-        };
-        match self.0.store.commit(change).await {
-            Ok(()) => {
-                self.announce(&event);
-                Ok(record)
-            }
+        match self.commit(record, Expect::Absent { cap }, event).await {
+            Ok(()) => Ok(()),
             Err(error) if error.kind() == StoreErrorKind::OwnerCapReached => {
                 Err(ManageError::KeyLimitReached { max: actor.cap().unwrap_or_default() })
             }

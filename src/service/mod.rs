@@ -160,17 +160,9 @@ impl KeyService {
     }
 
     /// An event about a change that leads to `body`.
-    fn event(
-        &self,
-        actor: &Actor,
-        action: Action,
-        body: &Body,
-        now: Timestamp,
-    ) -> Result<Event, ManageError> {
-        let mut id = [0; 16];
-        self.0.entropy.fill(&mut id)?;
-        Ok(Event {
-            id: EventId::from_bytes(id),
+    fn event(id: EventId, actor: &Actor, action: Action, body: &Body, now: Timestamp) -> Event {
+        Event {
+            id,
             at: now,
             actor: actor.name().to_owned(),
             action,
@@ -178,7 +170,13 @@ impl KeyService {
             owner: body.owner.to_string(),
             version: body.version,
             details: std::collections::BTreeMap::new(),
-        })
+        }
+    }
+
+    fn event_id(&self) -> Result<EventId, ManageError> {
+        let mut id = [0; 16];
+        self.0.entropy.fill(&mut id)?;
+        Ok(EventId::from_bytes(id))
     }
 
     /// How a key has been used, as far as that can be read.

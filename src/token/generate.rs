@@ -6,9 +6,9 @@ use zeroize::{Zeroize, Zeroizing};
 use super::base62::to_ascii;
 use super::secret::{SECRET_LEN, Secret};
 
-/// Bytes drawn at once: 8 for the id and 56 for 43 characters. A byte is rejected
-/// with probability 1/32, so 56 are too few once in 2e8 keys.
-const DRAWN: usize = 64;
+/// Bytes drawn at once: 8 for the id, 56 for 43 characters and 16 for the log. A byte is
+/// rejected with probability 1/32, so 56 are too few once in 2e8 keys.
+const DRAWN: usize = 80;
 
 impl Secret {
     /// A new secret of the given slot (its lowest bit counts).
@@ -27,7 +27,17 @@ impl Secret {
     }
 }
 
-/// The 60 random bits of a new id, and the secret of its first credential.
+/// What is random about a new key.
+pub(crate) struct Generated {
+    /// The 60 random bits of its id.
+    pub(crate) id: u64,
+    /// The secret of its first credential.
+    pub(crate) secret: Secret,
+    /// The id of the entry of the log that says so.
+    pub(crate) event: [u8; 16],
+}
+
+/// Everything that is random about a new key.
 ///
 /// One call of `rng`, but for one key in 2e8.
 ///
@@ -37,13 +47,10 @@ impl Secret {
 pub(crate) fn generate<R: TryCryptoRng + ?Sized>(
     rng: &mut R,
     slot: usize,
-) -> Result<(u64, Secret), R::Error> {
+) -> Result<Generated, R::Error> {
     let mut drawn = Drawn::new(rng)?;
-    let mut id = [0; 8];
-    for byte in &mut id {
-        *byte = drawn.byte()?;
-    }
-    Ok((u64::from_be_bytes(id) >> 4, drawn.secret(slot)?))
+    let id = u64::from_be_bytes(drawn.bytes()?) >> 4;
+    Ok(Generated { id, secret: drawn.secret(slot)?, event: drawn.bytes()? })
 }
 
 /// Random bytes read in batches; used ones are never read again.
@@ -75,6 +82,14 @@ impl<'r, R: TryCryptoRng + ?Sized> Drawn<'r, R> {
             }
             self.refill()?;
         }
+    }
+
+    fn bytes<const N: usize>(&mut self) -> Result<[u8; N], R::Error> {
+        let mut bytes = [0; N];
+        for byte in &mut bytes {
+            *byte = self.byte()?;
+        }
+        Ok(bytes)
     }
 
     /// A uniform number below `bound`, at most `mask`, which is a power of two less one.

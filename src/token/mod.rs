@@ -24,7 +24,7 @@ pub use secret::ApiKey;
 
 pub(crate) use base62::all_base62;
 pub(crate) use checksum::{CHECK_LEN, ChecksumHead, checksum};
-pub(crate) use generate::generate;
+pub(crate) use generate::{Generated, generate};
 pub(crate) use id::ID_LEN;
 pub(crate) use parse::parse;
 pub(crate) use secret::{SECRET_LEN, Secret, slot_of};

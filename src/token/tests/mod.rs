@@ -19,7 +19,7 @@ use std::convert::Infallible;
 use rand_core::{TryCryptoRng, TryRng};
 
 use super::parse::{Malformed, Parsed};
-use super::{ApiKey, ChecksumHead, KeyId, Prefix, assemble, generate};
+use super::{ApiKey, ChecksumHead, Generated, KeyId, Prefix, assemble, generate};
 
 /// The factor on test sizes: `KEYWARD_TEST_SCALE`, else 1.
 pub(crate) fn scale() -> usize {
@@ -71,7 +71,7 @@ pub(crate) fn token(rng: &mut SplitMix, prefix: &str) -> String {
 
 fn new_key(rng: &mut SplitMix, prefix: &str) -> ApiKey {
     let slot = rng.below(2);
-    let (random, secret) = generate(rng, slot).unwrap();
+    let Generated { id: random, secret, .. } = generate(rng, slot).unwrap();
     let mut id = KeyId::from_parts(random, rng.next() as u32);
     while id.invites_a_scanner() {
         id = KeyId::from_parts(random, rng.next() as u32);

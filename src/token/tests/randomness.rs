@@ -95,7 +95,7 @@ fn ids_are_uniform_and_new() {
     let mut ones = [0u32; 64];
     let count = 20_000;
     for _ in 0..count {
-        let (id, _) = generate(&mut rng, 0).unwrap();
+        let id = generate(&mut rng, 0).unwrap().id;
         assert!(seen.insert(id));
         for (bit, ones) in ones.iter_mut().enumerate() {
             *ones += ((id >> bit) & 1) as u32;
