@@ -7,6 +7,7 @@ mod sqlite;
 use std::error::Error;
 use std::fs;
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use keyward::{
@@ -334,6 +335,8 @@ fn a_file_that_was_replaced_is_not_written_to() {
     let id = issue(&store).unwrap().view().id;
     let aside = scratch.folder().join("aside.db");
     fs::rename(scratch.file(), &aside).unwrap();
+    // What was seen holds for a millisecond.
+    thread::sleep(Duration::from_millis(2));
     for replaced in [false, true] {
         if replaced {
             fs::copy(&aside, scratch.file()).unwrap();

@@ -1,6 +1,10 @@
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::{StoreError, StoreErrorKind};
+use crate::timestamp::{Clock, Moment, SystemClock};
 
 /// Which file was opened, and whether its path still leads to it.
 ///
@@ -11,20 +15,37 @@ use crate::error::{StoreError, StoreErrorKind};
 pub(super) struct Identity {
     path: PathBuf,
     file: Option<File>,
+    clock: Arc<SystemClock>,
+    /// When the path led to it last.
+    seen: Cell<Option<Moment>>,
 }
 
 /// The device and the number on it.
 type File = (u64, u64);
 
+/// How long a look at the path holds.
+///
+/// A commit takes about as long, and a file can be replaced in the midst of one: whoever
+/// replaces it meets calls that are under way, whether each looks or not. A look whose path
+/// the processor's caches have forgotten takes microseconds.
+const SEEN_FOR: Duration = Duration::from_millis(1);
+
 impl Identity {
     /// Of the file at `path`, which exists.
     pub(super) fn of(path: &Path) -> Self {
-        Self { path: path.to_owned(), file: file(path) }
+        let clock = Arc::new(SystemClock::new());
+        Self { path: path.to_owned(), file: file(path), clock, seen: Cell::new(None) }
     }
 
     /// Refuses to go on with a file that another has taken the place of.
     pub(super) fn check(&self) -> Result<(), StoreError> {
+        let now = self.clock.moment();
+        let ago = self.seen.get().and_then(|seen| now.since(seen));
+        if ago.is_some_and(|ago| ago < SEEN_FOR) {
+            return Ok(());
+        }
         if self.file == file(&self.path) {
+            self.seen.set(Some(now));
             return Ok(());
         }
         Err(StoreError::new(StoreErrorKind::Other).with_context(

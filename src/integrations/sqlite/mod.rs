@@ -107,7 +107,7 @@ use crate::token::KeyId;
 /// While it is open, copy it with `VACUUM INTO` or the `.backup` of `sqlite3`, not with `cp`:
 /// the newest commits are in the file beside it that ends in `-wal`. Close every process that
 /// has it open before another file takes its place; on Unix, a store whose file was deleted or
-/// replaced fails every call.
+/// replaced fails every call that begins a millisecond later.
 ///
 /// # Security
 ///
