@@ -1,14 +1,16 @@
 //! The store contract on the store that comes with the crate, and on one whose every
 //! call suspends, as a database's does.
 
+#[path = "common/turns.rs"]
+mod turns;
+
 use std::collections::HashMap;
-use std::future::poll_fn;
-use std::task::Poll;
 
 use keyward::{
     Change, Event, KeyId, KeyQuery, KeyRecord, KeyStore, LogQuery, MemoryStore, StoreError, Usage,
     UsageDelta, UsageStore,
 };
+use turns::turns;
 
 mod memory {
     keyward::conformance_suite!(
@@ -77,17 +79,4 @@ impl UsageStore for Suspending {
         turns(1).await;
         self.0.usage(keys).await
     }
-}
-
-/// Lets others run so many times.
-async fn turns(mut left: u8) {
-    poll_fn(|context| {
-        if left == 0 {
-            return Poll::Ready(());
-        }
-        left -= 1;
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

@@ -1,6 +1,8 @@
 //! Leased limits: a node takes a batch ahead and gives it out by itself.
 
 mod nodes;
+#[path = "../common/turns.rs"]
+mod turns;
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};

@@ -12,6 +12,8 @@ use keyward::{
     StoreErrorKind, Taken, Timestamp, Verified, VerifyError,
 };
 
+use super::turns::turns;
+
 pub(crate) const REQUEST: AccessRequest<'_> = AccessRequest::new(Environment::PRODUCTION);
 
 pub(crate) fn start() -> Timestamp {
@@ -65,19 +67,6 @@ impl LimitStore for Store {
         turns(self.slow.load(Ordering::Relaxed)).await;
         taken
     }
-}
-
-/// Lets others run so many times.
-async fn turns(mut left: usize) {
-    std::future::poll_fn(|context| {
-        if left == 0 {
-            return Poll::Ready(());
-        }
-        left -= 1;
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// Polls all of these in turn until each is ready.
