@@ -33,6 +33,9 @@ mod record;
 mod scheme;
 mod verify;
 
+#[cfg(keyward_constant_time)]
+mod secret_memory;
+
 // The async boundary.
 mod cache;
 mod service;

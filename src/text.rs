@@ -55,8 +55,14 @@ impl<const N: usize> Ascii<N> {
     }
 
     pub(crate) fn as_str(&self) -> &str {
-        str::from_utf8(&self.0).unwrap_or_default()
+        ascii(&self.0)
     }
+}
+
+/// Bytes that are ASCII, as text; of any others, none.
+pub(crate) fn ascii(bytes: &[u8]) -> &str {
+    // Public: that they are.
+    str::from_utf8(bytes).unwrap_or_default()
 }
 
 impl<const N: usize> AsRef<str> for Ascii<N> {

@@ -65,6 +65,11 @@ impl HmacKey {
         let inner = finish(self.inner, message);
         finish(self.outer, &inner)
     }
+
+    #[cfg(keyward_constant_time)]
+    pub(crate) fn midstates(&self) -> [&[u32]; 2] {
+        [&self.inner, &self.outer]
+    }
 }
 
 impl Drop for HmacKey {

@@ -50,4 +50,9 @@ impl PepperKeys {
     pub(crate) fn import(&self, digest: &[u8]) -> Tag {
         self.import.tag(digest)
     }
+
+    #[cfg(keyward_constant_time)]
+    pub(crate) fn of_tags(&self) -> impl Iterator<Item = &HmacKey> {
+        self.auth.iter().chain([&self.import])
+    }
 }

@@ -94,10 +94,12 @@ impl<'r, R: TryCryptoRng + ?Sized> Drawn<'r, R> {
 
     /// A uniform number below `bound`, at most `mask`, which is a power of two less one.
     ///
-    /// Which bytes were rejected can be seen in the time; those that were kept can't.
+    /// Which bytes were rejected can be seen in the time; what those are that were kept
+    /// can't.
     fn below(&mut self, bound: u8, mask: u8) -> Result<u8, R::Error> {
         loop {
             let number = self.byte()? & mask;
+            // Public: whether a number is kept, and no more of it.
             if number < bound {
                 return Ok(number);
             }

@@ -31,6 +31,8 @@ pub(crate) use secret::{SECRET_LEN, Secret, slot_of};
 
 use zeroize::Zeroizing;
 
+use crate::text::ascii;
+
 /// The digit between `_` and the id that names this layout.
 pub(crate) const VERSION: u8 = b'1';
 
@@ -44,11 +46,12 @@ pub(crate) fn assemble(prefix: &Prefix, id: KeyId, secret: &Secret) -> ApiKey {
     token.push_str(prefix.as_str());
     token.push('_');
     token.push(char::from(VERSION));
-    token.extend(id.encode().map(char::from));
+    token.push_str(ascii(&id.encode()));
     token.push('_');
-    token.extend(secret.as_bytes().iter().copied().map(char::from));
+    // As characters, each would be asked how long it is.
+    token.push_str(ascii(secret.as_bytes()));
     let check = checksum(token.as_bytes());
-    token.extend(check.map(char::from));
+    token.push_str(ascii(&check));
     ApiKey::new(token)
 }
 

@@ -62,11 +62,13 @@ pub(crate) fn parse<'t, 'h, P>(
     }
     let (prefix, head) = known(prefix).ok_or(Malformed::UnknownPrefix)?;
     let id = KeyId::decode(id).ok_or(Malformed::Id)?;
+    // Public: whether all of it is base62.
     if !all_base62(field) {
         return Err(Malformed::Character);
     }
     let (body, check) = split::<CHECK_LEN>(token)?;
     let (_, piece) = split(body)?;
+    // Public: whether the checksum is the text's.
     if !head.fits(piece, *check) {
         return Err(Malformed::Checksum);
     }

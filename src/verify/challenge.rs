@@ -199,9 +199,11 @@ impl Challenge<'_> {
                 "the key's pepper is not in the ring",
             ));
         };
+        // Public: whether the whole secret is right.
         if !bool::from(equal(&tag, &credential.tag)) {
             return wrong(Deny::WrongSecret);
         }
+        // Public: whether the seal holds.
         match self.scheme.prove(record) {
             Ok(()) => {}
             Err(SealVerdict::UnknownPepper) => {

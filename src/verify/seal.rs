@@ -46,6 +46,7 @@ impl KeyScheme {
         if !self.is_sealing() || record.is_proven_by(self.number()) {
             return Ok(());
         }
+        // Public: whether the seal holds.
         match record.body().map_or(SealVerdict::Bad, |body| self.check_seal(body)) {
             SealVerdict::Good => {
                 record.set_proven_by(self.number());
