@@ -174,8 +174,10 @@ impl Bare {
 fn open(path: &PathBuf) -> Connection {
     let connection = Connection::open(path).unwrap();
     let pragmas = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-                   PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -8000; \
-                   PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON";
+                   PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON; \
+                   PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864; \
+                   PRAGMA cache_size = -8000; PRAGMA trusted_schema = OFF; \
+                   PRAGMA cell_size_check = ON";
     connection.execute_batch(pragmas).unwrap();
     connection
 }
