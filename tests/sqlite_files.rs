@@ -8,7 +8,7 @@ use std::error::Error;
 use std::fs;
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use keyward::{
     Actor, ChangeFeed, KeyQuery, KeyStore, LogQuery, ManageError, NewKey, Reason, SqliteOptions,
@@ -323,6 +323,20 @@ fn sixteen_at_once_make_one_file() {
             }
         });
         assert_eq!(block_on(scratch.open().list(&KeyQuery::new())).unwrap().len(), 16);
+    }
+}
+
+/// However far the other has come with it.
+#[test]
+fn a_file_that_another_is_making_is_ours() {
+    for round in 0..200 {
+        let scratch = Scratch::new();
+        std::thread::scope(|scope| {
+            scope.spawn(|| scratch.open());
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_micros(20) * round {}
+            scratch.open();
+        });
     }
 }
 
