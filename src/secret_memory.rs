@@ -1,6 +1,8 @@
-//! Where secrets lie, for the run that proves that nothing branches on them.
+//! Where secrets lie, for the run under valgrind that reports what branches on them.
 //!
-//! No build of a host's has this: `.ci/constant_time` alone sets the `cfg`.
+//! No build of a host's has this: `.ci/constant_time` alone sets the `cfg`. It lets through
+//! what is reported of a line whose comment begins with `Public: `, wherever in the sources:
+//! there a secret decides something that everybody is told.
 
 use crate::mac::HmacKey;
 use crate::record::KeyRecord;

@@ -71,7 +71,7 @@ impl Frame {
         Some(Self { file, line, function: child(node, "fn").unwrap_or("?").to_owned() })
     }
 
-    /// Whether the line, or the comment above it, begins with the word.
+    /// Whether the comment above the line says so.
     fn is_public(&self) -> bool {
         let Ok(text) = fs::read_to_string(&self.file) else { return false };
         let lines: Vec<_> = text.lines().take(self.line).collect();

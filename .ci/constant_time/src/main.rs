@@ -3,7 +3,7 @@
 //! Each scenario is run under valgrind's memcheck with the secrets marked as undefined: what
 //! is computed from them is undefined too, and memcheck reports each jump and each address
 //! that depends on it (Langley's ctgrind). A report is a finding, unless the library's source
-//! says beside the line that what is decided there is told to everybody: `// Public: …`.
+//! says above the line that what is decided there is told to everybody: `// Public: …`.
 //! Controls leak on purpose, and must be reported.
 //!
 //! It prints a table, and fails if anything was found or a control wasn't.

@@ -1,4 +1,4 @@
-//! Marking secrets as undefined, and what was made public as defined.
+//! Marking secrets as undefined.
 
 use crabgrind::memcheck::{MemState, Memcheck};
 use keyward::{KeyRecord, KeyScheme};
@@ -31,13 +31,17 @@ pub(crate) fn hide_keys(scheme: &KeyScheme) {
     keys.into_iter().for_each(hide);
 }
 
-/// Random bytes, of which those that a secret is made of are hidden.
-pub(crate) struct Hidden;
+/// Random bytes with which every key has the same id, and another secret for each number.
+pub(crate) struct Drawn {
+    pub(crate) number: u8,
+    /// Where in a draw the bytes begin that are hidden.
+    pub(crate) hidden_from: Option<usize>,
+}
 
 /// The bytes of a draw that the id of a new key is made of come first.
-const ID: usize = 8;
+pub(crate) const ID: usize = 8;
 
-impl TryRng for Hidden {
+impl TryRng for Drawn {
     type Error = Infallible;
 
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {
@@ -50,13 +54,14 @@ impl TryRng for Hidden {
 
     fn try_fill_bytes(&mut self, to: &mut [u8]) -> Result<(), Infallible> {
         for (place, byte) in (0_u8..).zip(to.iter_mut()) {
-            *byte = place.wrapping_mul(89).wrapping_add(17);
+            let number = if usize::from(place) < ID { 0 } else { self.number };
+            *byte = place.wrapping_mul(89).wrapping_add(number);
         }
-        if let Some((_, secret)) = to.split_at_checked(ID) {
+        if let Some((_, secret)) = self.hidden_from.and_then(|at| to.split_at_checked(at)) {
             hide(secret);
         }
         Ok(())
     }
 }
 
-impl TryCryptoRng for Hidden {}
+impl TryCryptoRng for Drawn {}

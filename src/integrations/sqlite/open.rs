@@ -72,10 +72,9 @@ impl Place {
         }
         let connection = self.connect(OpenFlags::SQLITE_OPEN_CREATE).map_err(failed)?;
         // As it is at one moment: somebody else may be in the midst of making it.
-        connection.execute_batch("BEGIN").map_err(failed)?;
-        let seen = standing(&connection);
-        connection.execute_batch("ROLLBACK").map_err(failed)?;
-        seen?;
+        let moment = connection.unchecked_transaction().map_err(failed)?;
+        standing(&moment)?;
+        drop(moment);
         self.switch_to_wal(&connection)?;
         connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
         let prepared = migrate(&connection, STEPS).and_then(|()| writable(&connection));
