@@ -89,6 +89,10 @@ pub struct Compromised {
     /// The other keys whose secrets were handed out to this key, or to one of them:
     /// whoever stole it may hold those too. Revoked ones are among them.
     ///
+    /// They are looked for once. Where the key may manage keys, a node that has not heard yet
+    /// may let the old secret do so until [`IssuedKey::everywhere_by`]: by then, list what is
+    /// [`created_by`](crate::KeyQuery::created_by) it once more.
+    ///
     /// # Errors
     ///
     /// The log or a key can't be read; the secret has been replaced all the same.

@@ -4,6 +4,7 @@ mod authorization;
 mod cross_site;
 mod document;
 mod errors;
+mod held_back;
 mod hostile_text;
 #[path = "../http_client/mod.rs"]
 mod http_client;

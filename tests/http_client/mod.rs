@@ -129,9 +129,16 @@ impl Client {
 
     /// Sends bytes as they are, and reads until the server closes the connection.
     pub(crate) fn raw(&self, request: &[u8]) -> Reply {
+        self.held_back(request, &[], || {})
+    }
+
+    /// The same in two parts, with something done between them.
+    pub(crate) fn held_back(&self, first: &[u8], rest: &[u8], between: impl FnOnce()) -> Reply {
         let mut stream = self.connect();
         // A server that refuses early may stop reading.
-        let _ = stream.write_all(request);
+        let _ = stream.write_all(first);
+        between();
+        let _ = stream.write_all(rest);
         let mut answer = Vec::new();
         while more(&mut stream, &mut answer).is_ok() {}
         Reply::parse(&answer)

@@ -3,7 +3,8 @@ use std::pin::Pin;
 
 use axum::body::{Body, HttpBody};
 use axum::http::header::{CONTENT_LENGTH, IF_MATCH};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
@@ -19,20 +20,19 @@ pub(super) const LONGEST_BODY: usize = 64 * 1024;
 /// A caller's name for a request that makes a key, so that it makes one only.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// Reads a body of JSON; none is `{}`.
-pub(super) async fn read<T: DeserializeOwned>(
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<T, Refused> {
+/// A body, or why it could not be taken in.
+pub(super) type Received = Result<Zeroizing<Vec<u8>>, Refused>;
+
+/// Takes in a body, unless it is too long. Where nothing is changed there is none to read.
+pub(super) async fn receive(parts: &Parts, mut body: Body) -> Received {
+    if matches!(parts.method, Method::GET | Method::HEAD) {
+        return Ok(Zeroizing::default());
+    }
     let declared =
-        headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if declared.is_some_and(|length: u64| length > LONGEST_BODY as u64) {
         return Err(Refused::body_too_large());
     }
-    parse(&collect(body).await?)
-}
-
-async fn collect(mut body: Body) -> Result<Zeroizing<Vec<u8>>, Refused> {
     let mut bytes = Zeroizing::new(Vec::new());
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         let Ok(frame) = frame else { return Err(Refused::incomplete_body()) };
@@ -45,17 +45,19 @@ async fn collect(mut body: Body) -> Result<Zeroizing<Vec<u8>>, Refused> {
     Ok(bytes)
 }
 
-/// Reads an object whose every field stands by itself: each that doesn't fit is reported.
+/// Reads a body of JSON, an object whose every field stands by itself: each that doesn't fit
+/// is reported. None is `{}`.
 ///
 /// # Security
 ///
 /// What serde says of a field may repeat what was given, and people paste keys into the
 /// wrong field. Of its words only those stay that are our own.
-fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Refused> {
+pub(super) fn read<T: DeserializeOwned>(body: Received) -> Result<T, Refused> {
+    let text = body?;
     if text.trim_ascii().is_empty() {
         return from(Map::new()).map_err(|rule| FieldError::unshown("body", rule).into());
     }
-    let tree: Tree = serde_json::from_slice(text)
+    let tree: Tree = serde_json::from_slice(&text)
         .map_err(|error| Refused::malformed_json(error.line(), error.column()))?;
     let fields = match tree.into_value() {
         Ok(Value::Object(fields)) => fields,

@@ -57,6 +57,9 @@ use crate::service::KeyService;
 ///
 /// # Security
 ///
+/// Who asks is decided when the whole of a request is there, body and all: a key that was
+/// revoked while its request was still being sent is refused.
+///
 /// What the authorizer lets in, is let in. It is asked about every request but those for a
 /// route that doesn't exist and for the OpenAPI document, which is the same for everybody.
 pub fn router(service: KeyService, authorizer: impl Authorizer) -> Router {
@@ -93,6 +96,9 @@ impl Admin {
             return Reply::ok(&openapi());
         }
         cross_site::check_origin(&parts)?;
+        // Before it is asked who sends it: whoever holds a body back is nobody until all of it
+        // is here.
+        let body = input::receive(&parts, body).await;
         let actor = self.authorizer.authorize_dyn(&parts).await?;
         cross_site::check_type(&parts, self.authorizer.credentials_dyn(&parts))?;
         operations::serve(&self.service, &actor, target, &parts, body).await

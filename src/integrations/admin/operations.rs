@@ -1,9 +1,8 @@
-use axum::body::Body;
 use axum::extract::OriginalUri;
 use axum::http::request::Parts;
 
 use super::answer::{Refused, Reply};
-use super::input::{self, idempotency_key, if_match};
+use super::input::{self, Received, idempotency_key, if_match};
 use super::list::{Listing, Trail, no_parameters};
 use super::request::{Described, Nothing, Revocation, RotationBody};
 use super::routes::{Operation, Target};
@@ -20,7 +19,7 @@ pub(super) async fn serve(
     actor: &Actor,
     target: Target,
     parts: &Parts,
-    body: Body,
+    body: Received,
 ) -> Result<Reply, Refused> {
     let asked = Asked { service, actor, parts };
     match target {
@@ -37,7 +36,7 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    async fn of_all(&self, operation: Operation, body: Body) -> Result<Reply, Refused> {
+    async fn of_all(&self, operation: Operation, body: Received) -> Result<Reply, Refused> {
         let Self { service, actor, parts } = *self;
         match operation {
             Operation::Issue => self.issue(body).await,
@@ -54,7 +53,12 @@ impl Asked<'_> {
         }
     }
 
-    async fn of_key(&self, operation: Operation, id: KeyId, body: Body) -> Result<Reply, Refused> {
+    async fn of_key(
+        &self,
+        operation: Operation,
+        id: KeyId,
+        body: Received,
+    ) -> Result<Reply, Refused> {
         let Self { service, actor, parts } = *self;
         if !matches!(operation, Operation::Events) {
             no_parameters(&parts.uri)?;
@@ -72,7 +76,7 @@ impl Asked<'_> {
             Operation::Explain => self.explain(id, body).await,
             Operation::Update => {
                 let revision = if_match(&parts.headers)?;
-                let edit: KeyEdit = self.read(body).await?;
+                let edit: KeyEdit = input::read(body)?;
                 let edit = match revision {
                     Some(revision) => edit.if_revision(revision),
                     None => edit,
@@ -80,11 +84,11 @@ impl Asked<'_> {
                 changed(&service.update(actor, id, edit).await?)
             }
             Operation::Delete | Operation::Revoke => {
-                let Revocation { reason } = self.read(body).await?;
+                let Revocation { reason } = input::read(body)?;
                 changed(&service.revoke(actor, id, reason).await?)
             }
             Operation::Rotate => {
-                let rotation = self.read::<RotationBody>(body).await?.rotation()?;
+                let rotation = input::read::<RotationBody>(body)?.rotation()?;
                 issued(service.rotate(actor, id, rotation).await?)
             }
             _ => self.of_key_without_input(operation, id, body).await,
@@ -95,10 +99,10 @@ impl Asked<'_> {
         &self,
         operation: Operation,
         id: KeyId,
-        body: Body,
+        body: Received,
     ) -> Result<Reply, Refused> {
         let Self { service, actor, .. } = *self;
-        let Nothing {} = self.read(body).await?;
+        let Nothing {} = input::read(body)?;
         match operation {
             Operation::Disable => changed(&service.disable(actor, id).await?),
             Operation::Enable => changed(&service.enable(actor, id).await?),
@@ -108,10 +112,10 @@ impl Asked<'_> {
         }
     }
 
-    async fn issue(&self, body: Body) -> Result<Reply, Refused> {
+    async fn issue(&self, body: Received) -> Result<Reply, Refused> {
         no_parameters(&self.parts.uri)?;
         let repeat = idempotency_key(&self.parts.headers)?;
-        let new: NewKey = self.read(body).await?;
+        let new: NewKey = input::read(body)?;
         let new = match repeat {
             Some(key) => new.idempotency_key(key),
             None => new,
@@ -123,9 +127,9 @@ impl Asked<'_> {
         Ok(issued(key)?.created(&at))
     }
 
-    async fn explain(&self, id: KeyId, body: Body) -> Result<Reply, Refused> {
+    async fn explain(&self, id: KeyId, body: Received) -> Result<Reply, Refused> {
         let Self { service, actor, .. } = *self;
-        let asked = self.read::<Described>(body).await?.check()?;
+        let asked = input::read::<Described>(body)?.check()?;
         let environment = match asked.environment {
             Some(environment) => environment,
             // Its own; a record that can't be read has none, and none of its rules is asked.
@@ -135,10 +139,6 @@ impl Asked<'_> {
         let request = asked.request(environment, &scopes, &resources);
         let at = asked.at.unwrap_or_else(|| service.now());
         Reply::ok(&service.explain(actor, id, &request, at).await?)
-    }
-
-    async fn read<T: serde::de::DeserializeOwned>(&self, body: Body) -> Result<T, Refused> {
-        input::read(&self.parts.headers, body).await
     }
 }
 
