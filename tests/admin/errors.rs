@@ -374,6 +374,12 @@ fn every_field_that_breaks_a_rule_is_named() {
         ("explain", json!({ "client_ip": "10.0.0.0/8" }), "client_ip"),
         ("explain", json!({ "scopes": ["read:*"] }), "scopes[0]"),
         ("explain", json!({ "at": "now" }), "at"),
+        ("explain", json!({ "scopes": vec!["read:a"; 257] }), "scopes"),
+        (
+            "explain",
+            json!({ "resources": { "site": vec!["s"; 600], "x": vec!["s"; 401] } }),
+            "resources",
+        ),
         ("explain", json!({ "cost": 4_294_967_296_u64 }), "cost"),
     ] {
         let reply = world.anyone().json("POST", &format!("{at}/{action}"), &body);

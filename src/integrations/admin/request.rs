@@ -59,6 +59,11 @@ impl RotationBody {
     }
 }
 
+/// The most scopes that a described request may need, and the most resources that it may touch:
+/// as many as a key may hold.
+const MOST_SCOPES: usize = 256;
+const MOST_RESOURCES: usize = 1_000;
+
 /// The body that describes a request to be decided.
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -90,7 +95,7 @@ pub(super) struct Asked {
     pub(super) at: Option<Timestamp>,
     client: ClientIp,
     scopes: Vec<String>,
-    resources: Vec<(String, String)>,
+    resources: BTreeMap<String, Vec<String>>,
     cost: u32,
 }
 
@@ -108,20 +113,25 @@ impl Described {
         let at = self.at.as_deref().and_then(|at| {
             at.parse().map_err(|error: FieldError| errors.push(error.at("at"))).ok()
         });
-        for (i, scope) in self.scopes.iter().enumerate() {
+        if self.scopes.len() > MOST_SCOPES {
+            let rule = format!("must list at most {MOST_SCOPES} scopes");
+            errors.push(FieldError::new("scopes", &self.scopes.len().to_string(), rule));
+        }
+        for (i, scope) in self.scopes.iter().enumerate().take(MOST_SCOPES) {
             let needed = Scopes::One(scope).validate();
             errors.extend(needed.err().map(|error| error.at(format!("scopes[{i}]"))));
         }
-        let resources = self
-            .resources
-            .into_iter()
-            .flat_map(|(kind, ids)| ids.into_iter().map(move |id| (kind.clone(), id)));
+        let touched: usize = self.resources.values().map(Vec::len).sum();
+        if touched > MOST_RESOURCES {
+            let rule = format!("must name at most {MOST_RESOURCES} ids");
+            errors.push(FieldError::new("resources", &touched.to_string(), rule));
+        }
         let asked = Asked {
             environment,
             at,
             client: client.map_or(ClientIp::Unknown, ClientIp::Peer),
             scopes: self.scopes,
-            resources: resources.collect(),
+            resources: self.resources,
             cost: self.cost,
         };
         if errors.is_empty() { Ok(asked) } else { Err(errors) }
@@ -136,7 +146,11 @@ impl Asked {
 
     /// The resources it touches.
     pub(super) fn resources(&self) -> Vec<(&str, &str)> {
-        self.resources.iter().map(|(kind, id)| (kind.as_str(), id.as_str())).collect()
+        let pairs = self.resources.iter().flat_map(|(kind, ids)| {
+            let kind = kind.as_str();
+            ids.iter().map(move |id| (kind, id.as_str()))
+        });
+        pairs.collect()
     }
 
     /// The request, whose lists somebody else has to hold.

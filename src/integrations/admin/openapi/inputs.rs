@@ -118,9 +118,9 @@ pub(super) struct DescribedRequest {
     environment: Option<Environment>,
     client_ip: Option<String>,
     /// The scopes it needs, all of them.
-    #[schema(required = false)]
+    #[schema(required = false, max_items = 256)]
     scopes: Vec<Scope>,
-    /// The resources it touches, by kind.
+    /// The resources it touches, by kind: at most 1,000 in all.
     #[schema(required = false)]
     resources: BTreeMap<String, Vec<String>>,
     #[schema(required = false, minimum = 0, maximum = 4_294_967_295u64)]
