@@ -60,13 +60,10 @@ impl KeyService {
     ///
     /// No such key; no permission `api.key.view`; the store's own.
     pub async fn events(&self, actor: &Actor, id: KeyId) -> Result<Vec<Event>, ManageError> {
-        self.permit(actor, "api.key.view")?;
-        self.record(actor, id).await?;
         let mut events = Vec::new();
         let mut before = u64::MAX;
         loop {
-            let query = LogQuery::before(before).key(id).limit(LONGEST_PAGE);
-            let page = self.log_page(&query).await?;
+            let page = self.events_before(actor, id, before, LONGEST_PAGE).await?;
             let full = page.len() >= LONGEST_PAGE;
             before = page.last().map_or(0, |(position, _)| *position);
             events.extend(page.into_iter().map(|(_, event)| event));
@@ -74,6 +71,20 @@ impl KeyService {
                 return Ok(events);
             }
         }
+    }
+
+    /// At most `limit` of them, from before a position in the log, each with its own.
+    pub(crate) async fn events_before(
+        &self,
+        actor: &Actor,
+        id: KeyId,
+        before: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Event)>, ManageError> {
+        self.permit(actor, "api.key.view")?;
+        self.record(actor, id).await?;
+        let query = LogQuery::before(before).key(id).limit(limit);
+        Ok(self.log_page(&query).await?)
     }
 
     /// Visits every record that a query gives, page by page.

@@ -1,8 +1,15 @@
 //! Lists: every filter against one written by hand, and every page of them.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use keyward::{Actor, NewKey};
+use keyward::store::{KeyStore, LogQuery, UsageStore};
+use keyward::{
+    Actor, Change, Event, KeyId, KeyQuery, KeyRecord, MemoryStore, NewKey, StoreError, Usage,
+    UsageDelta,
+};
 use serde_json::Value;
 
 use crate::http_client::Client;
@@ -153,5 +160,64 @@ fn a_trail_by_pages() {
             }
         }
         assert_eq!(Value::from(found), whole, "{limit}");
+    }
+}
+
+/// A page of a long trail reads as many entries of the log as it shows, and one more.
+#[test]
+fn a_page_of_a_long_trail_is_read_alone() {
+    let counting = Counting { store: MemoryStore::new(), read: Arc::default() };
+    let world = World::of(counting.clone(), |_| Anybody);
+    let client = world.anyone();
+    let (id, _) = world.give(NewKey::named("a").owner("org_1"));
+    let host = Actor::system("host");
+    for _ in 0..50 {
+        pollster::block_on(world.keys.disable(&host, id.parse().unwrap())).unwrap();
+        pollster::block_on(world.keys.enable(&host, id.parse().unwrap())).unwrap();
+    }
+    let mut cursor = String::new();
+    for _ in 0..3 {
+        counting.read.store(0, Ordering::SeqCst);
+        let path = format!("{KEYS}/{id}/events?limit=5{cursor}");
+        let page = client.get(&path).expect(200).json();
+        assert_eq!(counting.read.load(Ordering::SeqCst), 6);
+        cursor = format!("&cursor={}", page["next"].as_str().unwrap());
+    }
+}
+
+/// A store that counts the entries of its log that were asked for.
+#[derive(Clone)]
+struct Counting {
+    store: MemoryStore,
+    read: Arc<AtomicUsize>,
+}
+
+impl KeyStore for Counting {
+    async fn get(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {
+        self.store.get(id).await
+    }
+
+    async fn commit(&self, change: Change) -> Result<(), StoreError> {
+        self.store.commit(change).await
+    }
+
+    async fn list(&self, query: &KeyQuery) -> Result<Vec<KeyRecord>, StoreError> {
+        self.store.list(query).await
+    }
+
+    async fn log(&self, query: &LogQuery) -> Result<Vec<(u64, Event)>, StoreError> {
+        let entries = self.store.log(query).await?;
+        self.read.fetch_add(entries.len(), Ordering::SeqCst);
+        Ok(entries)
+    }
+}
+
+impl UsageStore for Counting {
+    async fn add(&self, batch: &[UsageDelta]) -> Result<(), StoreError> {
+        self.store.add(batch).await
+    }
+
+    async fn usage(&self, keys: &[KeyId]) -> Result<HashMap<KeyId, Usage>, StoreError> {
+        self.store.usage(keys).await
     }
 }

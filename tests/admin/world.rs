@@ -63,7 +63,7 @@ impl World {
         Self::of(Failing, |_| Anybody)
     }
 
-    fn of<A: Authorizer>(
+    pub(crate) fn of<A: Authorizer>(
         store: impl Into<SharedKeyStore>,
         by: impl FnOnce(KeyService) -> A,
     ) -> Self {

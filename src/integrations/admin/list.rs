@@ -5,9 +5,10 @@ use super::answer::Refused;
 use crate::error::FieldError;
 use crate::grant::Environment;
 use crate::policy::Actor;
-use crate::record::{Event, EventId, KeyView, Status};
+use crate::record::{Event, KeyView, Status};
 use crate::service::{KeyService, ManageError, Page, behind};
 use crate::store::KeyQuery;
+use crate::token::KeyId;
 
 /// How many keys are read at a time to find some.
 const STRIDE: usize = 1_000;
@@ -124,14 +125,14 @@ impl Listing {
 
 /// Which entries of a key's trail are asked for.
 pub(super) struct Trail {
-    after: Option<EventId>,
+    before: u64,
     limit: usize,
 }
 
 impl Trail {
     /// Reads a query string.
     pub(super) fn read(uri: &Uri) -> Result<Self, Refused> {
-        let mut trail = Self { after: None, limit: 100 };
+        let mut trail = Self { before: u64::MAX, limit: 100 };
         let mut parameters = Parameters::read(uri)?;
         parameters.take("limit", |limit| {
             trail.limit = number(limit)?;
@@ -142,24 +143,26 @@ impl Trail {
         });
         parameters.take("cursor", |cursor| {
             let rule = "must be the `next` of a page";
-            let id = cursor.parse().map_err(|_| FieldError::new("", cursor, rule))?;
-            trail.after = Some(id);
+            trail.before = cursor.parse().map_err(|_| FieldError::new("", cursor, rule))?;
             Ok(())
         });
         parameters.finish()?;
         Ok(trail)
     }
 
-    /// A page of the events, which are the newest first; none behind an entry that is gone.
-    pub(super) fn page(&self, events: Vec<Event>) -> Page<Event> {
-        let passed = self.after.map_or(0, |after| {
-            events.iter().position(|event| event.id == after).map_or(events.len(), |at| at + 1)
-        });
-        let mut data: Vec<Event> = events.into_iter().skip(passed).collect();
-        let more = data.len() > self.limit;
-        data.truncate(self.limit);
-        let next = data.last().filter(|_| more).map(|event| event.id.to_string());
-        Page { data, next }
+    /// A page of the events, the newest first.
+    pub(super) async fn page(
+        self,
+        service: &KeyService,
+        actor: &Actor,
+        id: KeyId,
+    ) -> Result<Page<Event>, ManageError> {
+        // One more tells whether there are more.
+        let mut events = service.events_before(actor, id, self.before, self.limit + 1).await?;
+        let more = events.len() > self.limit;
+        events.truncate(self.limit);
+        let next = events.last().filter(|_| more).map(|(position, _)| position.to_string());
+        Ok(Page { data: events.into_iter().map(|(_, event)| event).collect(), next })
     }
 }
 

@@ -69,8 +69,7 @@ impl Asked<'_> {
                 Ok(Reply::ok(&key)?.at_revision(key.revision))
             }
             Operation::Events => {
-                let trail = Trail::read(&parts.uri)?;
-                Reply::ok(&trail.page(service.events(actor, id).await?))
+                Reply::ok(&Trail::read(&parts.uri)?.page(service, actor, id).await?)
             }
             Operation::Usage => Reply::ok(&UsageView::from(service.usage(actor, id).await?)),
             Operation::Explain => self.explain(id, body).await,
