@@ -88,7 +88,7 @@ impl KeyService {
     ) -> Result<Changed, ManageError> {
         let mut changed = self.revoke(actor, id, reason).await?;
         let began = self.0.clock.moment();
-        let whole = changed.everywhere_by.saturating_duration_since(began.wall);
+        let whole = changed.everywhere_by.saturating_duration_since(self.0.clock.now_at(began));
         // By the monotonic clock: somebody may set the other one.
         let left = || {
             let waited = self.0.clock.moment().monotonic.saturating_sub(began.monotonic);

@@ -35,7 +35,7 @@ macro_rules! answer_at_hand {
                 && !$keys.has_shared_limits(&record)
             {
                 let shared = inner.cache_shares_clock;
-                let now = if shared { moment.wall } else { inner.clock.now() };
+                let now = if shared { inner.clock.now_at(moment) } else { inner.clock.now() };
                 return $($some)? ($keys.decide(challenge, record, $request, now));
             }
         }

@@ -34,6 +34,12 @@ pub trait Clock: Send + Sync + 'static {
         let wall = self.now();
         Moment { wall, monotonic: wall.saturating_duration_since(Timestamp::MIN) }
     }
+
+    /// What [`now`](Clock::now) would have told at a moment of this clock, which is not read
+    /// again: the wall clock, unless that is held up.
+    fn now_at(&self, moment: Moment) -> Timestamp {
+        moment.wall
+    }
 }
 
 /// An instant by the wall clock and by the monotonic one.
@@ -42,7 +48,8 @@ pub trait Clock: Send + Sync + 'static {
 /// back stops the other. What must not last too long is measured on both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
-    /// The wall clock.
+    /// The wall clock as it is, even if it was set back: a suspended machine is seen by it
+    /// alone.
     pub wall: Timestamp,
     /// The monotonic clock, since an instant that is the same for one [`Clock`].
     pub monotonic: Duration,
@@ -65,6 +72,10 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
 
     fn moment(&self) -> Moment {
         (**self).moment()
+    }
+
+    fn now_at(&self, moment: Moment) -> Timestamp {
+        (**self).now_at(moment)
     }
 }
 
@@ -91,9 +102,14 @@ impl SystemClock {
         Self { wall_at_start: wall, started: Instant::now(), looked: AtomicI64::new(i64::MIN) }
     }
 
+    /// What the wall clock would show had nobody set it, and the machine not slept.
+    fn line(&self, monotonic: Duration) -> Timestamp {
+        self.wall_at_start.saturating_add(monotonic)
+    }
+
     #[cold]
     fn consult(&self, wall: Timestamp) -> Timestamp {
-        let line = self.wall_at_start.saturating_add(self.started.elapsed());
+        let line = self.line(self.started.elapsed());
         // A wall clock behind the line is never taken alone.
         let looked = if wall < line { i64::MIN } else { wall.0 };
         self.looked.store(looked, Ordering::Relaxed);
@@ -115,12 +131,17 @@ impl Clock for SystemClock {
         if (0..Self::LOOK_EVERY).contains(&since) { wall } else { self.consult(wall) }
     }
 
-    /// Both are read each time: what is measured on two clocks must be.
+    /// Both are read each time, and neither holds up the other: what is measured on two
+    /// clocks must be.
     #[inline]
     fn moment(&self) -> Moment {
         let monotonic = self.started.elapsed();
-        let line = self.wall_at_start.saturating_add(monotonic);
-        Moment { wall: Timestamp::from(SystemTime::now()).max(line), monotonic }
+        Moment { wall: SystemTime::now().into(), monotonic }
+    }
+
+    #[inline]
+    fn now_at(&self, moment: Moment) -> Timestamp {
+        moment.wall.max(self.line(moment.monotonic))
     }
 }
 
@@ -151,6 +172,8 @@ pub struct TickingClock(Arc<Ticked>);
 struct Ticked {
     system: SystemClock,
     now: AtomicI64,
+    /// The wall clock at the same tick.
+    wall: AtomicI64,
     /// The monotonic clock at the same tick, in microseconds.
     monotonic: AtomicU64,
 }
@@ -159,16 +182,17 @@ impl TickingClock {
     /// A clock that has ticked once.
     pub fn new() -> Self {
         let system = SystemClock::new();
-        let now = AtomicI64::new(system.now().0);
-        Self(Arc::new(Ticked { system, now, monotonic: AtomicU64::new(0) }))
+        let [now, wall] = [(); 2].map(|()| AtomicI64::new(system.wall_at_start.0));
+        Self(Arc::new(Ticked { system, now, wall, monotonic: AtomicU64::new(0) }))
     }
 
     /// Reads the system's clocks.
     pub fn tick(&self) {
-        let Moment { wall, monotonic } = self.0.system.moment();
-        let micros = u64::try_from(monotonic.as_micros()).unwrap_or(u64::MAX);
+        let moment = self.0.system.moment();
+        let micros = u64::try_from(moment.monotonic.as_micros()).unwrap_or(u64::MAX);
         self.0.monotonic.fetch_max(micros, Ordering::Relaxed);
-        self.0.now.store(wall.0, Ordering::Relaxed);
+        self.0.wall.store(moment.wall.0, Ordering::Relaxed);
+        self.0.now.store(self.0.system.now_at(moment).0, Ordering::Relaxed);
     }
 }
 
@@ -187,7 +211,12 @@ impl Clock for TickingClock {
     #[inline]
     fn moment(&self) -> Moment {
         let monotonic = Duration::from_micros(self.0.monotonic.load(Ordering::Relaxed));
-        Moment { wall: self.now(), monotonic }
+        Moment { wall: Timestamp(self.0.wall.load(Ordering::Relaxed)), monotonic }
+    }
+
+    #[inline]
+    fn now_at(&self, _: Moment) -> Timestamp {
+        self.now()
     }
 }
 
@@ -223,6 +252,30 @@ impl Clock for FakeClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A clock of a process that started while the wall clock was an hour ahead.
+    fn corrected() -> SystemClock {
+        let clock = SystemClock::new();
+        let ahead = clock.wall_at_start.saturating_add(Duration::from_secs(3_600));
+        SystemClock { wall_at_start: ahead, ..clock }
+    }
+
+    #[test]
+    fn a_wall_clock_that_was_set_back_holds_up_the_time_and_hides_no_suspend() {
+        let clock = corrected();
+        let (now, moment) = (clock.now(), clock.moment());
+        assert!(now >= clock.wall_at_start && clock.now_at(moment) >= clock.wall_at_start);
+        assert!(moment.wall < clock.wall_at_start);
+
+        let ticking = TickingClock::new();
+        let mut ticked = Arc::into_inner(ticking.0).unwrap();
+        ticked.system = corrected();
+        let ticking = TickingClock(Arc::new(ticked));
+        ticking.tick();
+        let moment = ticking.moment();
+        assert!(ticking.now() >= clock.wall_at_start && ticking.now_at(moment) == ticking.now());
+        assert!(moment.wall < clock.wall_at_start);
+    }
 
     #[test]
     fn the_system_clock_does_not_run_backwards() {
