@@ -183,6 +183,10 @@ impl KeyCache {
         self.0.source.get_dyn(id).await
     }
 
+    pub(crate) fn reads_through(&self) -> bool {
+        self.0.settings.read_through
+    }
+
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         &self.0.settings.clock
     }

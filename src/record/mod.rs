@@ -150,6 +150,11 @@ impl KeyRecord {
         self.0.id
     }
 
+    /// Whether both are one reading of the row, and not two that may differ.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The compare-and-swap number: 1 at issue, one more at every commit.
     pub fn version(&self) -> u64 {
         self.0.version

@@ -6,8 +6,8 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::grant::Roles;
 use crate::policy::{AccessRequest, Deny};
 use crate::record::KeyRecord;
-use crate::timestamp::Timestamp;
-use crate::verify::{Authentic, Challenge, LocalTaken, Verified, VerifyError, refused};
+use crate::timestamp::{Clock, Timestamp};
+use crate::verify::{Authentic, Challenge, LocalTaken, Rejected, Verified, VerifyError, refused};
 
 impl KeyService {
     pub(super) async fn decided_shared(
@@ -22,8 +22,30 @@ impl KeyService {
         let taken = authentic.take(&self.0.limits, request.cost, &roles, now)?;
         let (slot, limit) = (authentic.slot, taken.tightest());
         self.take_shared(&authentic, taken, request.cost, &roles, now).await?;
+        let Some(record) = self.another_since(&record).await? else {
+            self.count(challenge, &authentic, request, now);
+            return Ok(Verified::new(record, slot, roles, request, now, limit));
+        };
+        let now = self.now();
+        let roles = self.roles_for(&record);
+        let authentic = challenge.decide(&record, request, &roles, now)?;
+        let slot = authentic.slot;
         self.count(challenge, &authentic, request, now);
         Ok(Verified::new(record, slot, roles, request, now, limit))
+    }
+
+    /// The record that a cache gives now, if it is another than the one it gave before the
+    /// limits were waited for: that may have taken longer than a record may be used.
+    async fn another_since(&self, before: &KeyRecord) -> Result<Option<KeyRecord>, VerifyError> {
+        let Some(cache) = self.0.store.cache().filter(|cache| !cache.reads_through()) else {
+            return Ok(None);
+        };
+        let id = before.id();
+        match cache.look_up(id, || self.0.scheme.lane(id)).await {
+            Ok(Some(record)) => Ok(Some(record).filter(|record| !record.is_same_as(before))),
+            Ok(None) => Err(VerifyError::Rejected(Rejected::new(Deny::UnknownKey))),
+            Err(error) => Err(VerifyError::Unavailable(error)),
+        }
     }
 
     /// Takes the limits that are counted in the shared store, in one call; gives the
@@ -36,8 +58,8 @@ impl KeyService {
         roles: &Roles,
         now: Timestamp,
     ) -> Result<(), VerifyError> {
-        let undo = UndoLocal { local: Some(local), now };
         let inner = &*self.0;
+        let undo = UndoLocal { local: Some(local), clock: &*inner.clock };
         let Some(store) = &inner.limit_store else {
             let context = "there is a shared limit, and the service has no limit store";
             let error = StoreError::new(StoreErrorKind::Other).with_context(context);
@@ -65,7 +87,7 @@ impl KeyService {
 /// Gives local limits back when dropped, unless they are kept.
 struct UndoLocal<'a> {
     local: Option<LocalTaken<'a>>,
-    now: Timestamp,
+    clock: &'a dyn Clock,
 }
 
 impl UndoLocal<'_> {
@@ -77,7 +99,8 @@ impl UndoLocal<'_> {
 impl Drop for UndoLocal<'_> {
     fn drop(&mut self) {
         if let Some(local) = &self.local {
-            local.undo(self.now);
+            // As of then: what has been refilled meanwhile is not given back again.
+            local.undo(self.clock.now());
         }
     }
 }
