@@ -144,6 +144,36 @@ fn a_receipt_says_what_its_store_allows_other_nodes() {
     let tight = cache().max_staleness(A_LITTLE).build();
     assert_eq!(receipt(keys(tight)), Duration::from_secs(9));
     assert_eq!(receipt(keys(cache().read_through().build())), Duration::from_secs(9));
+    // Nor is a service's own want of a cache anything to go by.
+    let alone = || builder(scheme(&[1]), store.clone(), &clock, store_reads(&store));
+    assert_eq!(receipt(alone()), Duration::from_secs(9));
+    assert_eq!(receipt(alone().max_staleness(A_LITTLE)), A_LITTLE);
+    let silent = builder(scheme(&[1]), common::RowStore::default(), &clock, 1);
+    assert_eq!(receipt(silent), BOUND);
+}
+
+#[test]
+fn a_store_in_memory_knows_whether_a_cache_is_over_it() {
+    let (clock, store) = (FakeClock::at(START), MemoryStore::new());
+    let node = |cache: KeyCache| builder(scheme(&[1]), cache, &clock, 2).build();
+    let cached = node(KeyCache::builder(store.clone()).clock(clock.clone()).build());
+    let admin = builder(scheme(&[1]), store, &clock, 1).build();
+    let issued = run(admin.issue(&system(), new_key("k"))).unwrap();
+    assert_eq!(issued.everywhere_by(), START);
+    let (id, key) = (issued.id(), issued.into_key());
+    assert!(run(cached.verify(key.expose_secret(), &READ)).is_ok());
+    let receipt = run(admin.revoke(&system(), id, Reason::Unused)).unwrap();
+    assert!(run(cached.verify(key.expose_secret(), &READ)).is_ok());
+    clock.set(receipt.everywhere_by.saturating_add(A_LITTLE));
+    assert_eq!(run(cached.verify(key.expose_secret(), &READ)).unwrap_err().status(), 401);
+}
+
+#[test]
+fn a_new_key_is_everywhere_at_once() {
+    let world = World::new();
+    let issued = run(world.admin.issue(&system(), new_key("k"))).unwrap();
+    assert_eq!(issued.everywhere_by(), START);
+    assert_eq!(world.status(&issued.into_key()), 200);
 }
 
 /// A number that differs from call to call.

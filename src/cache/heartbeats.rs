@@ -20,9 +20,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::pass::Head;
-use super::{KeyCache, LONGEST, lock, micros};
+use super::{KeyCache, lock, micros};
 use crate::error::{StoreError, StoreErrorKind};
-use crate::store::{Heartbeat, LogQuery, NodeRow, RollCall};
+use crate::store::{Heartbeat, LONGEST_STALENESS, LogQuery, NodeRow, RollCall};
 
 /// How often one pass tries to beat.
 const MOST_BEATS: u32 = 5;
@@ -104,7 +104,7 @@ impl KeyCache {
         let said = inner.source.roll_call_dyn(beat, &gone).await?;
         // Not before: the rows were as they are at some moment until now.
         let now = self.instant();
-        let unseen = micros(inner.promise.longest(now).unwrap_or(LONGEST));
+        let unseen = micros(inner.promise.longest(now).unwrap_or(LONGEST_STALENESS));
         let mut heard = lock(&inner.heartbeats.0);
         heard.hear(&said, now.monotonic, unseen);
         Ok((said, heard.is_believed(now.monotonic)))

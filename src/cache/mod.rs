@@ -43,14 +43,11 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::record::{Event, KeyRecord, Usage, UsageDelta};
 use crate::scheme::Lane;
 use crate::store::{
-    Change, ChangeFeed, Changes, DynSharedStore, Heartbeat, KeyQuery, KeyStore, LogQuery, NodeRow,
-    RollCall, UsageStore,
+    Change, ChangeFeed, Changes, DynSharedStore, Heartbeat, KeyQuery, KeyStore, LONGEST_STALENESS,
+    LogQuery, NodeRow, RollCall, UsageStore,
 };
 use crate::timestamp::{Clock, Moment};
 use crate::token::KeyId;
-
-/// The longest bound that any node takes, whatever a store says.
-const LONGEST: Duration = Duration::from_secs(3_600);
 
 /// A store that keeps the records it has read, with an enforced bound on their age.
 ///
@@ -218,6 +215,10 @@ impl KeyStore for KeyCache {
     async fn log(&self, query: &LogQuery) -> Result<Vec<(u64, Event)>, StoreError> {
         self.0.source.log_dyn(query).await
     }
+
+    async fn max_staleness(&self) -> Result<Option<Duration>, StoreError> {
+        Ok(Some(self.unseen_for().await))
+    }
 }
 
 impl UsageStore for KeyCache {
@@ -237,7 +238,7 @@ impl ChangeFeed for KeyCache {
 
     /// At most an hour: no node takes a longer one, whatever the store says.
     async fn set_max_staleness(&self, bound: Duration) -> Result<(), StoreError> {
-        if bound > LONGEST {
+        if bound > LONGEST_STALENESS {
             let error = StoreError::new(StoreErrorKind::Other);
             return Err(error.with_context("`max_staleness` must be at most an hour"));
         }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::freshness::Fresh;
 use super::lanes::PATIENCE;
 use super::permits::Patience;
-use super::{KeyCache, LONGEST, lock, micros};
+use super::{KeyCache, lock, micros};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::record::{Event, EventId};
-use crate::store::{Changes, LogQuery};
+use crate::store::{Changes, LONGEST_STALENESS, LogQuery};
 
 /// How many entries of the log one call asks for.
 const PAGE: usize = 1_000;
@@ -202,9 +202,9 @@ impl KeyCache {
 
     /// The bound that this node keeps, in microseconds, when the store says this one.
     pub(super) fn told(&self, max_staleness: Duration) -> u64 {
-        let max_staleness = max_staleness.min(LONGEST);
+        let max_staleness = max_staleness.min(LONGEST_STALENESS);
         self.0.promise.told(micros(max_staleness), self.instant());
-        let own = self.0.settings.max_staleness.unwrap_or(LONGEST);
+        let own = self.0.settings.max_staleness.unwrap_or(LONGEST_STALENESS);
         micros(max_staleness.min(own))
     }
 
@@ -219,11 +219,12 @@ impl KeyCache {
     /// this one has not heard of.
     pub async fn unseen_for(&self) -> Duration {
         match self.changes_of(LogQuery::before(u64::MAX).limit(1)).await {
-            Ok(changes) => {
-                self.0.promise.told(micros(changes.max_staleness.min(LONGEST)), self.instant())
-            }
+            Ok(changes) => self
+                .0
+                .promise
+                .told(micros(changes.max_staleness.min(LONGEST_STALENESS)), self.instant()),
             // What can't be read may be the most that any node takes.
-            Err(_) => LONGEST,
+            Err(_) => LONGEST_STALENESS,
         }
     }
 }

@@ -14,7 +14,7 @@ use super::{Inner, KeyService};
 use crate::grant::Roles;
 use crate::limit::LocalLimits;
 use crate::scheme::KeyScheme;
-use crate::store::{DEFAULT_MAX_STALENESS, SharedLimitStore};
+use crate::store::SharedLimitStore;
 use crate::timestamp::{Clock, SystemClock};
 
 /// Chooses the parts of a [`KeyService`].
@@ -41,7 +41,7 @@ pub struct KeyServiceBuilder {
     longest_lease: Duration,
     roles: Roles,
     clock: Option<Arc<dyn Clock>>,
-    max_staleness: Duration,
+    max_staleness: Option<Duration>,
     entropy: Entropy,
     observers: Vec<Arc<dyn Observer>>,
     flush_every: Duration,
@@ -57,7 +57,7 @@ impl KeyServiceBuilder {
             longest_lease: Duration::from_secs(1),
             roles: Roles::none(),
             clock: None,
-            max_staleness: DEFAULT_MAX_STALENESS,
+            max_staleness: None,
             entropy: Entropy::default(),
             observers: Vec::new(),
             flush_every: Duration::from_secs(10),
@@ -94,12 +94,18 @@ impl KeyServiceBuilder {
         Self { clock: Some(Arc::new(clock)), ..self }
     }
 
-    /// How long after its acknowledgement a change may go unseen by other nodes, for a
-    /// store that doesn't say: the default is [`DEFAULT_MAX_STALENESS`], and zero is right
-    /// where no node keeps a cache. A [`KeyCache`](crate::KeyCache) asks its store, and a
-    /// [`MemoryStore`](crate::MemoryStore) has no other nodes.
+    /// How long after its acknowledgement a change may go unseen by other nodes, for the
+    /// receipts of a service without a [`KeyCache`](crate::KeyCache): zero is right where no
+    /// node keeps a cache. By default the store is asked after each change
+    /// ([`KeyStore::max_staleness`](crate::KeyStore::max_staleness)), and
+    /// [`DEFAULT_MAX_STALENESS`](crate::DEFAULT_MAX_STALENESS) taken from one that doesn't say.
+    ///
+    /// # Security
+    ///
+    /// It is a statement about the other nodes, not an order to them: where a node does keep
+    /// a cache, a shorter time than the store's makes receipts false.
     pub fn max_staleness(self, bound: Duration) -> Self {
-        Self { max_staleness: bound, ..self }
+        Self { max_staleness: Some(bound), ..self }
     }
 
     /// The source of randomness. The default is the operating system's.

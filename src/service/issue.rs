@@ -52,7 +52,7 @@ impl KeyService {
                         return Err(answer);
                     }
                     let key = assemble(&prefix, record.id(), &secret);
-                    return Ok(IssuedKey::new(key, self.receipt(&record, None).await));
+                    return Ok(IssuedKey::new(key, self.issued(&record)));
                 }
                 Err(ManageError::Store(error))
                     if error.kind() == StoreErrorKind::AlreadyExists && attempt < ATTEMPTS =>

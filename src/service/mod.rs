@@ -91,7 +91,7 @@ struct Inner {
     /// Whether the cache goes by the same clock, so that one reading does for both.
     cache_shares_clock: bool,
     /// How stale other nodes may be, for a store that doesn't say.
-    max_staleness: Duration,
+    max_staleness: Option<Duration>,
     entropy: Entropy,
     observer: Option<Arc<dyn Observer>>,
     usage: UsageBuffer,
@@ -203,6 +203,12 @@ impl KeyService {
     async fn changed(&self, record: &KeyRecord) -> Changed {
         let usage = self.usage_of(record.id()).await;
         self.receipt(record, usage.as_ref()).await
+    }
+
+    /// The receipt of a key that is new: no node can have kept what was before it.
+    fn issued(&self, record: &KeyRecord) -> Changed {
+        let now = self.now();
+        Changed { key: self.shown(record, None, now), everywhere_by: now }
     }
 
     /// The receipt of a change that has been acknowledged.

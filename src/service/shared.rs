@@ -8,7 +8,10 @@ use crate::cache::KeyCache;
 use crate::error::StoreError;
 use crate::record::{Event, KeyRecord, Usage, UsageDelta};
 use crate::scheme::Lane;
-use crate::store::{Change, DynStore, KeyQuery, KeyStore, LogQuery, MemoryStore, UsageStore};
+use crate::store::{
+    Change, DEFAULT_MAX_STALENESS, DynStore, KeyQuery, KeyStore, LONGEST_STALENESS, LogQuery,
+    MemoryStore, UsageStore,
+};
 use crate::token::KeyId;
 
 /// Any store, with its type forgotten.
@@ -83,13 +86,19 @@ impl SharedKeyStore {
         }
     }
 
-    /// How long from now a change that was acknowledged before the call may go unseen;
-    /// `otherwise` for a store that doesn't say.
-    pub(crate) async fn unseen_for(&self, otherwise: Duration) -> Duration {
-        match &self.0 {
-            Kind::Cached(cache) => cache.unseen_for().await,
-            Kind::Memory(_) => Duration::ZERO,
-            Kind::Other(_) => otherwise,
+    /// How long from now a change that was acknowledged before the call may go unseen:
+    /// what a cache knows, else what the host has said, else what the store says.
+    pub(crate) async fn unseen_for(&self, said: Option<Duration>) -> Duration {
+        let asked = match (&self.0, said) {
+            (Kind::Cached(cache), _) => return cache.unseen_for().await,
+            (_, Some(said)) => return said,
+            (Kind::Memory(memory), None) => memory.max_staleness().await,
+            (Kind::Other(store), None) => store.max_staleness_dyn().await,
+        };
+        match asked {
+            Ok(bound) => bound.unwrap_or(DEFAULT_MAX_STALENESS).min(LONGEST_STALENESS),
+            // What can't be read may be the most that any node takes.
+            Err(_) => LONGEST_STALENESS,
         }
     }
 

@@ -1,5 +1,6 @@
 use std::collections::HashMap;
-use std::future::Future;
+use std::future::{Future, ready};
+use std::time::Duration;
 
 use super::query::{KeyQuery, LogQuery};
 use crate::error::StoreError;
@@ -15,7 +16,7 @@ use crate::token::KeyId;
 /// judges nothing, reads no clock and invents no version: what it needs is in the
 /// arguments.
 ///
-/// Every method is required, and none has a meaning by default: what a later release
+/// Every method but one is required, and has no meaning by default: what a later release
 /// wants of a store beyond these is a trait of its own.
 ///
 /// # Clone
@@ -83,6 +84,22 @@ pub trait KeyStore: Send + Sync + 'static {
         &self,
         query: &LogQuery,
     ) -> impl Future<Output = Result<Vec<(u64, Event)>, StoreError>> + Send;
+
+    /// How long after its acknowledgement a change may go unseen by a node that keeps this
+    /// store's records in a cache: of a [`ChangeFeed`](crate::ChangeFeed) what
+    /// [`Changes::max_staleness`](crate::Changes::max_staleness) is now.
+    ///
+    /// A service that has no cache itself asks, for its receipts. `None`, as the body has it,
+    /// is a store that doesn't say, and is taken for
+    /// [`DEFAULT_MAX_STALENESS`](crate::DEFAULT_MAX_STALENESS). A store around another passes
+    /// it on.
+    ///
+    /// # Errors
+    ///
+    /// The store can't be read.
+    fn max_staleness(&self) -> impl Future<Output = Result<Option<Duration>, StoreError>> + Send {
+        ready(Ok(None))
+    }
 }
 
 /// Where it is kept how keys are used: lossy, commutative, apart from the records.

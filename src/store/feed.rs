@@ -10,6 +10,9 @@ use crate::record::Event;
 /// unless the store says otherwise: 5 seconds.
 pub const DEFAULT_MAX_STALENESS: Duration = Duration::from_secs(5);
 
+/// The longest bound that any node takes, whatever a store says.
+pub(crate) const LONGEST_STALENESS: Duration = Duration::from_secs(3_600);
+
 /// What a node that keeps records in a cache asks of the store it shares with others.
 ///
 /// # Contract

@@ -32,6 +32,8 @@ struct Written {
     owners: BTreeMap<Box<str>, BTreeSet<ListPosition>>,
     log: Vec<Event>,
     max_staleness: Duration,
+    /// Whether anybody keeps its records in a cache: whoever does asks for changes.
+    is_followed: bool,
     roll: MemoryRoll,
 }
 
@@ -42,6 +44,7 @@ impl Default for Inner {
             owners: BTreeMap::new(),
             log: Vec::new(),
             max_staleness: DEFAULT_MAX_STALENESS,
+            is_followed: false,
             roll: MemoryRoll::default(),
         };
         Self { records: Table::new(), written: written.into(), usage: Mutex::default() }
@@ -132,6 +135,12 @@ impl KeyStore for MemoryStore {
             }
         })
     }
+
+    /// Zero, unless a clone is behind a cache.
+    async fn max_staleness(&self) -> Result<Option<Duration>, StoreError> {
+        let Written { max_staleness, is_followed, .. } = *lock(&self.0.written);
+        Ok(Some(if is_followed { max_staleness } else { Duration::ZERO }))
+    }
 }
 
 /// How many entries stand before a position of the log.
@@ -143,7 +152,9 @@ fn before(position: u64) -> usize {
 impl ChangeFeed for MemoryStore {
     async fn changes(&self, query: &LogQuery) -> Result<Changes, StoreError> {
         let entries = self.log(query).await?;
-        let Written { max_staleness, ref roll, .. } = *lock(&self.0.written);
+        let mut written = lock(&self.0.written);
+        written.is_followed = true;
+        let Written { max_staleness, ref roll, .. } = *written;
         Ok(Changes { entries, max_staleness, heartbeats: roll.is_on() })
     }
 

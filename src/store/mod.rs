@@ -215,6 +215,7 @@ mod table;
 
 pub use self::contract::{Change, Expect, KeyStore, OwnerCap, UsageStore};
 pub(crate) use self::erased::{DynSharedStore, DynStore};
+pub(crate) use self::feed::LONGEST_STALENESS;
 pub use self::feed::{ChangeFeed, Changes, DEFAULT_MAX_STALENESS, Hints};
 pub use self::limit::{Charge, LimitStore, LimitSubject, SharedLimit, SharedLimitStore, Taken};
 pub use self::memory::MemoryStore;

@@ -171,6 +171,10 @@ impl KeyStore for MapStore {
         })
         .await
     }
+
+    async fn max_staleness(&self) -> Result<Option<Duration>, StoreError> {
+        self.call(|tables| Some(tables.max_staleness.unwrap_or(DEFAULT_MAX_STALENESS))).await
+    }
 }
 
 impl ChangeFeed for MapStore {

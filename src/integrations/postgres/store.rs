@@ -234,6 +234,11 @@ impl KeyStore for PostgresStore {
         let logged = tokio::time::timeout(self.0.config.patience, logged).await;
         loan.settle(logged)
     }
+
+    async fn max_staleness(&self) -> Result<Option<Duration>, StoreError> {
+        let newest = LogQuery::before(u64::MAX).limit(1);
+        Ok(Some(self.changes(&newest).await?.max_staleness))
+    }
 }
 
 impl UsageStore for PostgresStore {

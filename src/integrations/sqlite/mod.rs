@@ -228,6 +228,11 @@ impl KeyStore for SqliteStore {
         let query = query.clone();
         self.0.readers.ask(move |reading| reading.log(&query)).await
     }
+
+    async fn max_staleness(&self) -> Result<Option<Duration>, StoreError> {
+        let newest = LogQuery::before(u64::MAX).limit(1);
+        Ok(Some(self.changes(&newest).await?.max_staleness))
+    }
 }
 
 impl UsageStore for SqliteStore {
