@@ -90,17 +90,32 @@ impl KeyService {
     ///
     /// # Errors
     ///
-    /// The store's own; uses and tags that wait are kept, and the next pass goes on.
+    /// The store's own; uses and tags that wait are kept, and the next pass goes on. What
+    /// fails keeps nothing else from being done.
     pub async fn maintain(&self) -> Result<Maintained, StoreError> {
-        let mut done = Maintained { caught_up: self.catch_up().await?, ..Maintained::default() };
+        let caught_up = self.catch_up().await;
+        let flushed = self.flush_if_due().await;
+        let retagged = self.rewrite_tags().await;
+        Ok(Maintained { caught_up: caught_up?, flushed: flushed?, retagged: retagged? })
+    }
+
+    async fn flush_if_due(&self) -> Result<usize, StoreError> {
         let now = self.now();
-        if self.0.upkeep.is_flush_due(now) {
-            done.flushed = self.flush().await?;
-            self.0.upkeep.flushed.store(now.as_micros(), Ordering::Relaxed);
-            self.0.usage.forget_idle();
-            self.0.limits.prune(now);
-            self.0.leases.prune(now);
+        if !self.0.upkeep.is_flush_due(now) {
+            return Ok(0);
         }
+        let flushed = self.flush().await;
+        if flushed.is_ok() {
+            self.0.upkeep.flushed.store(now.as_micros(), Ordering::Relaxed);
+        }
+        self.0.usage.forget_idle();
+        self.0.limits.prune(now);
+        self.0.leases.prune(now);
+        flushed
+    }
+
+    async fn rewrite_tags(&self) -> Result<usize, StoreError> {
+        let mut rewritten = 0;
         for retag in self.0.upkeep.some_retags() {
             let written = self.write_tag(&retag).await;
             // One row that always fails must not stand in the way of the others: its
@@ -108,9 +123,9 @@ impl KeyService {
             if written.as_ref().err().is_none_or(|error| !error.is_retryable()) {
                 self.0.upkeep.forget(&retag);
             }
-            done.retagged += usize::from(written?);
+            rewritten += usize::from(written?);
         }
-        Ok(done)
+        Ok(rewritten)
     }
 
     /// Lets the cache read what is new in the log: call it when somebody hints that there
@@ -123,7 +138,7 @@ impl KeyService {
         let Some(cache) = self.0.store.cache() else { return Ok(CaughtUp::default()) };
         let caught_up = cache.catch_up().await;
         let rewrites = cache.rewrites();
-        let told = self.0.upkeep.rewrites.swap(rewrites, Ordering::Relaxed);
+        let told = self.0.upkeep.rewrites.fetch_max(rewrites, Ordering::Relaxed);
         if let Some(observer) = &self.0.observer {
             (told..rewrites).for_each(|_| observer.history_rewritten());
         }

@@ -29,6 +29,7 @@ pub(crate) struct Tables {
     max_staleness: Option<Duration>,
     reads: u64,
     down: bool,
+    deaf: bool,
     hangs: bool,
 }
 
@@ -65,6 +66,11 @@ impl MapStore {
     /// Whether every call fails.
     pub(crate) fn set_down(&self, down: bool) {
         self.tables.lock().unwrap().down = down;
+    }
+
+    /// Whether only what asks for changes fails.
+    pub(crate) fn set_deaf(&self, deaf: bool) {
+        self.tables.lock().unwrap().deaf = deaf;
     }
 
     /// Whether a `get` never ends.
@@ -179,6 +185,9 @@ impl KeyStore for MapStore {
 
 impl ChangeFeed for MapStore {
     async fn changes(&self, query: &LogQuery) -> Result<Changes, StoreError> {
+        if self.tables.lock().unwrap().deaf {
+            return Err(StoreError::new(StoreErrorKind::Unavailable));
+        }
         let entries = self.log(query).await?;
         let max_staleness = self.tables.lock().unwrap().max_staleness;
         let max_staleness = max_staleness.unwrap_or(DEFAULT_MAX_STALENESS);
