@@ -191,15 +191,18 @@ fn is_taken(error: &Error) -> bool {
     error.sqlite_error().map(|error| error.extended_code) == taken
 }
 
+/// Looks at the oldest entries alone, up to so many, however many there are: the column `at` is
+/// made from the text of each.
+pub(super) const TRIM: &str = "WITH oldest AS MATERIALIZED
+        (SELECT position, at FROM log ORDER BY position LIMIT ?2)
+    DELETE FROM log WHERE position IN (SELECT position FROM oldest)
+        AND position < coalesce((SELECT min(position) FROM oldest WHERE at >= ?1), 9223372036854775807)
+        AND position < (SELECT max(position) FROM log)";
+
 /// Deletes at most `most` entries at the old end of the log: those before the first that is
 /// not older than `before`, and never the newest.
 ///
 /// The newest stays because the next position is one more than it.
 pub(super) fn trim(connection: &Connection, before: &str, most: u64) -> rusqlite::Result<usize> {
-    connection.execute(
-        "DELETE FROM log WHERE position IN (SELECT position FROM log WHERE position < coalesce(
-            (SELECT position FROM log WHERE at >= ?1 ORDER BY position LIMIT 1),
-            (SELECT max(position) FROM log)) ORDER BY position LIMIT ?2)",
-        (before, integer(most)),
-    )
+    connection.prepare_cached(TRIM)?.execute((before, integer(most)))
 }

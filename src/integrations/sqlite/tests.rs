@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use rusqlite::Connection;
 
 use super::answer::channel as answer;
-use super::commit::{Commit, Committing};
+use super::commit::{Commit, Committing, TRIM};
 use super::open::{Durability, Place, migrate};
 use super::read::select;
 use super::schema::{APPLICATION_ID, STEPS, Step};
@@ -50,6 +50,22 @@ fn lists_walk_an_index_and_sort_nothing() {
             assert!(!plan.contains("TEMP B-TREE"), "{query:?}: {plan}");
         }
     }
+}
+
+/// A long log is trimmed in as many steps as a short one, for as many entries.
+#[test]
+fn what_is_trimmed_costs_nothing_for_what_is_left() {
+    let steps = |entries: u32| {
+        let connection = memory();
+        let add = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+            INSERT INTO log (event) SELECT json_object('at', '2024-01-01T00:00:00Z') FROM n";
+        connection.execute(add, [entries]).unwrap();
+        let mut trim = connection.prepare(TRIM).unwrap();
+        assert_eq!(trim.execute(("2025-01-01T00:00:00Z", 100)).unwrap(), 100);
+        trim.get_status(rusqlite::StatementStatus::VmStep)
+    };
+    let (short, long) = (steps(200), steps(20_000));
+    assert!(long < short * 2, "{short} steps, and {long}");
 }
 
 #[test]
