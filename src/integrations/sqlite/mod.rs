@@ -48,8 +48,10 @@ use crate::token::KeyId;
 
 /// Keys in an `SQLite` file: the store for one machine.
 ///
-/// Any number of processes may have the file open. It must be on a local disk: `SQLite`'s
-/// write-ahead log doesn't work over a network. Clones share their connections.
+/// Any number of processes may have the file open, with an `SQLite` of 3.51.3 or later (or
+/// 3.50.7, or 3.44.6): [earlier ones](https://sqlite.org/wal.html#walresetbug) may lose what
+/// two write at the same moment. It must be on a local disk: `SQLite`'s write-ahead log doesn't
+/// work over a network. Clones share their connections.
 ///
 /// ```
 /// use keyward::{Actor, Environment, KeyScheme, KeyService, NewKey, PepperRing, SqliteStore};
