@@ -92,7 +92,9 @@ impl KeyCacheBuilder {
     }
 
     /// The most records kept, about a kilobyte each. The default is 100,000; what was not
-    /// asked for of late goes first.
+    /// asked for of late goes first. A thread that has verified holds on to the records that
+    /// were kept then until it verifies again or ends: let few threads verify, and not each of
+    /// a large pool once in a while.
     pub fn capacity(self, records: usize) -> Self {
         self.with(|settings| settings.capacity = records)
     }
