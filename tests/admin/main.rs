@@ -9,6 +9,7 @@ mod hostile_text;
 #[path = "../http_client/mod.rs"]
 mod http_client;
 mod idempotency;
+mod input;
 mod lists;
 mod pages;
 mod routes;
