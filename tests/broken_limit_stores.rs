@@ -26,12 +26,13 @@ enum Fault {
     DeniesZeroWithoutRoom,
     EverythingFails,
     ForgetsTheWait,
+    ForgetsWhatItDenied,
     KeepsWhatItTookOfLongLists,
     OwnersInLowerCase,
     TellsAWaitThatIsTooShort,
 }
 
-const CLAUSES: [(Fault, &str); 12] = [
+const CLAUSES: [(Fault, &str); 13] = [
     (Fault::KeepsWhatItTookOfLongLists, "L1"),
     (Fault::DeniesZeroWithoutRoom, "L2"),
     (Fault::CountsByName, "L3"),
@@ -44,6 +45,7 @@ const CLAUSES: [(Fault, &str); 12] = [
     (Fault::ChargesOneByOne, "L8"),
     (Fault::ClonesAreNewStores, "L9"),
     (Fault::TellsAWaitThatIsTooShort, "L10"),
+    (Fault::ForgetsWhatItDenied, "L10"),
 ];
 
 #[pollster::test]
@@ -71,12 +73,26 @@ struct Broken {
     memory: MemoryLimitStore,
     rules: Arc<Mutex<HashMap<String, u32>>>,
     busy: Arc<Mutex<bool>>,
+    taken: Arc<Mutex<Vec<Vec<Charge>>>>,
 }
 
 impl Broken {
     fn new(fault: Fault) -> Self {
         let (memory, rules, busy) = (MemoryLimitStore::new(), Arc::default(), Arc::default());
-        Self { fault, memory, rules, busy }
+        Self { fault, memory, rules, busy, taken: Arc::default() }
+    }
+
+    /// Takes from a store in which nothing happened but what was taken before.
+    fn anew(&self, charges: &[Charge]) -> Result<Taken, StoreError> {
+        let (memory, mut before) = (MemoryLimitStore::new(), self.taken.lock().unwrap());
+        for charges in &*before {
+            pollster::block_on(memory.take(charges))?;
+        }
+        let taken = pollster::block_on(memory.take(charges))?;
+        if taken == Taken::All {
+            before.push(charges.to_vec());
+        }
+        Ok(taken)
     }
 
     /// What would be answered; nothing is taken.
@@ -120,7 +136,8 @@ impl Clone for Broken {
             return Self::new(self.fault);
         }
         let (memory, rules) = (self.memory.clone(), Arc::clone(&self.rules));
-        Self { fault: self.fault, memory, rules, busy: Arc::clone(&self.busy) }
+        let (busy, taken) = (Arc::clone(&self.busy), Arc::clone(&self.taken));
+        Self { fault: self.fault, memory, rules, busy, taken }
     }
 }
 
@@ -180,6 +197,7 @@ impl LimitStore for Broken {
                 }
                 taken => taken,
             }),
+            Fault::ForgetsWhatItDenied => self.anew(&charges),
             Fault::CountsOnlyWhatCosts => Ok(match self.memory.take(&charges).await? {
                 Taken::Denied { charge, retry_after, resets_at } => {
                     let free = charges[..charge].iter().filter(|one| one.cost == 0).count();

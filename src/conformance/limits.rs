@@ -254,9 +254,10 @@ pub async fn l9_clones_share_counters<S: LimitStore + Clone>(store: S) -> Checke
     store.denies(&[one], 0).await.map(drop)
 }
 
-/// L10: after the `retry_after` of a denial there is room, if nobody else took it.
+/// L10: after the `retry_after` of a denial there is room, if nobody else took it, also if
+/// the limit has just been edited.
 ///
-/// It sleeps for up to half a second, on this thread.
+/// It sleeps for up to half a second, on this thread, and then for a tenth.
 ///
 /// # Errors
 ///
@@ -266,7 +267,7 @@ pub async fn l10_time_gives_back<S: LimitStore>(store: S) -> Checked {
     let store = LimitProbe::new("L10", rule, &store);
     let clause = store.clause();
     let limit = valid(RateLimit::new("a", 4, Duration::from_secs(1)));
-    let mut one = with_cost(&charge(key(1), SharedLimit::Rate(limit.strict())), 2);
+    let one = with_cost(&charge(key(1), SharedLimit::Rate(limit.strict())), 2);
     // A clock of the store's own may give some back in between.
     let mut denied = None;
     for _ in 0..100 {
@@ -279,8 +280,33 @@ pub async fn l10_time_gives_back<S: LimitStore>(store: S) -> Checked {
     let Some(wait) = wait else {
         return Err(clause.violated(format!("2 of 4 units per second were denied for {denied:?}")));
     };
+    gives_back(&store, one, wait).await?;
+
+    // Counted by another rule, an empty bucket must not empty itself with each attempt.
+    store.takes(&[with_cost(&rate_charge(key(2), "b", 10), 10)]).await?;
+    let limit = valid(RateLimit::new("b", 10, Duration::from_secs(1)));
+    let edited = charge(key(2), SharedLimit::Rate(limit.strict()));
+    match store.take(std::slice::from_ref(&edited)).await? {
+        Taken::Denied { retry_after: Some(wait), .. } if wait <= Duration::from_millis(100) => {
+            gives_back(&store, edited, wait).await
+        }
+        // Whether an edit refills is another clause.
+        Taken::All => Ok(()),
+        denied @ Taken::Denied { .. } => {
+            Err(clause.violated(format!("1 of 10 units per second: {denied:?}")))
+        }
+    }
+}
+
+/// Demands that there is room for a charge after a wait.
+async fn gives_back<S: LimitStore>(
+    store: &LimitProbe<'_, S>,
+    charge: Charge,
+    wait: Duration,
+) -> Checked {
     std::thread::sleep(wait);
-    one = Charge { now: one.now.saturating_add(wait), ..one };
-    let after = store.take(&[one]).await?;
+    let later = Charge { now: charge.now.saturating_add(wait), ..charge };
+    let after = store.take(&[later]).await?;
+    let clause = store.clause();
     clause.ensure(after == Taken::All, || format!("after {wait:?} the answer was {after:?}"))
 }

@@ -31,7 +31,8 @@ use crate::token::KeyId;
 /// - **L8** A call whose future is dropped happened wholly or not at all.
 /// - **L9** Clones share their counters.
 /// - **L10** Time gives back: after the `retry_after` of a denial there is room, if nobody
-///   else took it.
+///   else took it, also if the limit has just been edited: its counter goes on by the new
+///   rule from the first call that names it, be that denied or not.
 ///
 /// `now` in a charge is the caller's clock; a store with a clock of its own uses that, and
 /// believes no caller's. A clock that steps back refills nothing. All charges of one call

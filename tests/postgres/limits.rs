@@ -244,3 +244,25 @@ async fn a_sweep_drops_what_holds_nothing() {
         assert!(matches!(taken, Taken::Denied { .. }));
     }
 }
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL"]
+async fn an_edited_quota_is_counted_by_the_new_windows_when_it_was_denied() {
+    let server = Postgres::shared();
+    let database = server.database();
+    let store = store(&server.url_of(&database), 1);
+    store.migrate().await.unwrap();
+    let limits = store.limits();
+    let quota = |refill| {
+        let quota = Quota::new(7, refill).unwrap().named("edited").unwrap();
+        SharedLimit::Quota(quota.strict())
+    };
+    assert_eq!(limits.take(&[charge(1, quota(Refill::Year), 7)]).await.unwrap(), Taken::All);
+    let daily = [charge(1, rate(5), 5), charge(1, quota(Refill::Day), 1)];
+    let denied = limits.take(&daily).await.unwrap();
+    assert!(matches!(denied, Taken::Denied { charge: 1, .. }), "{denied:?}");
+    // The day ends.
+    server.psql(&database, "UPDATE keyward_limits SET period = period - 1 WHERE refill = 'day'");
+    // What stood before it in the list had not been taken.
+    assert_eq!(limits.take(&daily).await.unwrap(), Taken::All);
+}

@@ -320,6 +320,9 @@ $$;
 -- Takes each charge of a list or none, by the server's clock, and says `taken`, or
 -- `denied`, the place of the charge without room, the microseconds until it has room if
 -- it ever has, and when a quota starts anew.
+--
+-- Counters of edited limits go on by the new rule even if nothing is taken: else the wait
+-- for them would begin anew with each attempt.
 CREATE FUNCTION "{schema}"."{prefix}take"(charges text)
 RETURNS text LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
@@ -328,8 +331,11 @@ DECLARE
   charge jsonb;
   counter "{schema}"."{prefix}limits";
   counters "{schema}"."{prefix}limits"[] := '{}';
+  carried "{schema}"."{prefix}limits"[] := '{}';
   slots jsonb := '{}';
   slot int;
+  touched int[] := '{}';
+  answer text := 'taken';
   cost numeric;
   now_micros bigint;
   now_ticks numeric;
@@ -381,15 +387,20 @@ BEGIN
         counter.scale := charge ->> 'scale';
         counter.step := charge ->> 'step';
         counter.capacity := charge ->> 'capacity';
+        IF slot <> ALL (touched) THEN
+          carried := carried || counter;
+        END IF;
       END IF;
       IF cost > 0 THEN
         IF cost * counter.step > counter.capacity THEN
-          RETURN concat_ws(',', 'denied', place);
+          answer := concat_ws(',', 'denied', place);
+          EXIT;
         END IF;
         latest := now_ticks + counter.capacity - cost * counter.step;
         starts := greatest(counter.full_at, now_ticks);
         IF starts > latest THEN
-          RETURN concat_ws(',', 'denied', place, ceil((starts - latest) / counter.scale));
+          answer := concat_ws(',', 'denied', place, ceil((starts - latest) / counter.scale));
+          EXIT;
         END IF;
         counter.full_at := starts + cost * counter.step;
       END IF;
@@ -410,19 +421,28 @@ BEGIN
             charge ->> 'refill', greatest(now_micros, ends));
         END IF;
         counter.refill := charge ->> 'refill';
+        IF slot <> ALL (touched) THEN
+          carried := carried || counter;
+        END IF;
       END IF;
       IF cost > 0 THEN
         ends := "{schema}"."{prefix}window_end"(counter.refill, counter.period);
         IF cost > (charge ->> 'limit')::numeric THEN
-          RETURN concat_ws(',', 'denied', place, '', ends);
+          answer := concat_ws(',', 'denied', place, '', ends);
+          EXIT;
         ELSIF counter.used + cost > (charge ->> 'limit')::numeric THEN
-          RETURN concat_ws(',', 'denied', place, greatest(ends - now_micros, 0), ends);
+          answer := concat_ws(',', 'denied', place, greatest(ends - now_micros, 0), ends);
+          EXIT;
         END IF;
         counter.used := counter.used + cost;
       END IF;
     END IF;
     counters[slot] := counter;
+    touched := touched || slot;
   END LOOP;
+  IF answer <> 'taken' THEN
+    counters := carried;
+  END IF;
   FOREACH counter IN ARRAY counters LOOP
     UPDATE "{schema}"."{prefix}limits" AS kept
     SET full_at = counter.full_at, scale = counter.scale, step = counter.step,
@@ -431,7 +451,7 @@ BEGIN
     WHERE kept.subject = counter.subject AND kept.kind = counter.kind
       AND kept.name = counter.name;
   END LOOP;
-  RETURN 'taken';
+  RETURN answer;
 END $$;
 
 CREATE TABLE "{schema}"."{prefix}migrations" (
