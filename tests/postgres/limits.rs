@@ -247,6 +247,18 @@ async fn a_sweep_drops_what_holds_nothing() {
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL"]
+async fn a_sweep_drops_what_was_never_taken_of() {
+    let limits = limits().await;
+    let list = [charge(1, rate(5), 6), charge(2, rate(5), 1), charge(3, quota(7), 1)];
+    let denied = limits.take(&list).await.unwrap();
+    assert!(matches!(denied, Taken::Denied { charge: 0, .. }), "{denied:?}");
+    assert_eq!(limits.sweep().await.unwrap(), 3);
+    assert_eq!(limits.take(&list[1..]).await.unwrap(), Taken::All);
+    assert_eq!(limits.sweep().await.unwrap(), 0);
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL"]
 async fn an_edited_quota_is_counted_by_the_new_windows_when_it_was_denied() {
     let server = Postgres::shared();
     let database = server.database();

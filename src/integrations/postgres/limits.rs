@@ -100,11 +100,13 @@ impl LimitStore for PostgresLimits {
     }
 }
 
+/// A rate whose first call was denied before its place in the list has no scale yet.
 fn sweep_sql(names: &Names) -> String {
     names.fill(
         "WITH swept AS (DELETE FROM \"{schema}\".\"{prefix}limits\" WHERE CASE kind \
-         WHEN 'rate' THEN full_at / scale ELSE \"{schema}\".\"{prefix}window_end\"(refill, period) \
-         END < pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())::numeric * 1000000 \
+         WHEN 'rate' THEN full_at / coalesce(scale, 1) \
+         ELSE \"{schema}\".\"{prefix}window_end\"(refill, period) END \
+         < pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())::numeric * 1000000 \
          - 3600000000 RETURNING 1) SELECT pg_catalog.count(*) FROM swept",
     )
 }
