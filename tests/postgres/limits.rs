@@ -86,6 +86,19 @@ async fn and_so_they_do_through_a_pooler() {
     assert_eq!(race(&limits, 2, &lists).await, 60);
 }
 
+/// Where a wait for a lock ends as a failure, unless a transaction says otherwise.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL"]
+async fn and_so_they_do_where_all_is_serializable() {
+    let limits = super::serializable().await.limits();
+    let times = 4 * common::scale();
+    let all = u32::try_from(times * CLIENTS).unwrap();
+    // A call that is denied updates no row, and so fails nobody.
+    let lists = [charge(0, rate(all), 1)];
+    assert_eq!(race(&limits, times, &lists).await, times * CLIENTS);
+    assert!(matches!(limits.take(&lists).await.unwrap(), Taken::Denied { .. }));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL"]
 async fn lists_in_any_order_wait_for_no_deadlock() {

@@ -61,6 +61,14 @@ mod serializable {
     );
 }
 
+mod limits_where_all_is_serializable {
+    keyward::conformance_limit_suite!(
+        #[tokio::test]
+        #[ignore = "needs PostgreSQL"]
+        super::serializable().await.limits()
+    );
+}
+
 mod under_a_cache {
     keyward::conformance_suite!(
         #[tokio::test]
@@ -101,7 +109,8 @@ async fn through_pgbouncer() -> PostgresStore {
 async fn serializable() -> PostgresStore {
     let options: PgConnectOptions = Postgres::shared().url().parse().unwrap();
     let options = options.options([("default_transaction_isolation", "serializable")]);
-    empty(PostgresStore::new(PgPoolOptions::new().connect_lazy_with(options))).await
+    let pool = PgPoolOptions::new().max_connections(40).acquire_timeout(PATIENCE);
+    empty(PostgresStore::new(pool.connect_lazy_with(options)).patience(PATIENCE)).await
 }
 
 /// The same store in a new schema, migrated.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use keyward::{
     Change, Expect, KeyEdit, KeyId, KeyRecord, KeyStore, LogQuery, ManageError, OwnerCap, Reason,
-    StoreErrorKind, VerifyError,
+    SlotUsage, StoreErrorKind, UsageDelta, UsageStore, VerifyError,
 };
 
 use super::servers::Postgres;
@@ -198,4 +198,31 @@ async fn no_verify_allows_after_an_acknowledged_revoke() {
             assert!(service(node).verify(&token, &common::READ).await.is_err());
         }
     }
+}
+
+/// As many nodes as add uses of the same keys at the same moment.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL"]
+async fn uses_are_added_where_all_is_serializable() {
+    let store = super::serializable().await;
+    let key = KeyId::from_bytes([1; 10]);
+    let nodes: Vec<_> = (0..64)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                for _ in 0..4 * common::scale() {
+                    let mut slots = [SlotUsage::default(); 2];
+                    slots[0].uses = 1;
+                    let hour = common::START;
+                    let used = UsageDelta { key, hour, last_address: None, slots };
+                    store.add(&[used]).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for node in nodes {
+        node.await.unwrap();
+    }
+    let used = store.usage(&[key]).await.unwrap();
+    assert_eq!(used[&key].uses, 64 * 4 * common::scale() as u64);
 }

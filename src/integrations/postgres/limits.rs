@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use sqlx::{PgPool, Row};
 use tokio::time::timeout;
 
-use super::error::{Fate, corrupt, fate, late, store_error};
+use super::error::{corrupt, store_error};
 use super::loan::Loan;
 use super::names::Names;
 use super::statement::{Protocol, Statement, Value};
@@ -14,9 +14,6 @@ use super::store::Config;
 use crate::error::StoreError;
 use crate::store::{Charge, LimitStore, LimitSubject, SharedLimit, Taken};
 use crate::timestamp::Timestamp;
-
-/// How often a call that was rolled back for others' sake is made again.
-const REPEATS: usize = 8;
 
 /// Strict limits counted in `PostgreSQL`, by the server's clock: one round trip for all
 /// charges of a request.
@@ -82,21 +79,14 @@ impl LimitStore for PostgresLimits {
         let list = list.to_string();
         let Inner { pool, protocol, patience, take, .. } = &*self.0;
         let mut loan = Loan::of(pool, *patience).await?;
-        let mut repeats = REPEATS;
-        loop {
-            let values = [Value::Text(&list)];
-            match timeout(*patience, take.rows(loan.connection(), *protocol, &values)).await {
-                Ok(Err(error)) if repeats > 0 && fate(&error) == Fate::RolledBack => repeats -= 1,
-                Ok(rows) => {
-                    let text = rows.and_then(|rows| {
-                        rows.first().map_or(Ok(String::new()), |row| row.try_get(0))
-                    });
-                    let said = text.map_err(store_error).and_then(|text| taken(&text));
-                    return loan.settle(Ok(said));
-                }
-                Err(_) => return Err(late()),
-            }
-        }
+        let values = [Value::Text(&list)];
+        let rows = take.rows_insisting(loan.connection(), *protocol, &values);
+        let said = timeout(*patience, rows).await.map(|rows| {
+            let text =
+                rows.and_then(|rows| rows.first().map_or(Ok(String::new()), |row| row.try_get(0)));
+            text.map_err(store_error).and_then(|text| taken(&text))
+        });
+        loan.settle(said)
     }
 }
 

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Executor};
 
+use super::error::{Fate, fate};
+
 /// How statements reach the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Protocol {
@@ -19,6 +21,13 @@ pub(super) enum Value<'a> {
     Integer(i64),
     Text(&'a str),
 }
+
+/// How often a statement that was rolled back for others' sake is run again.
+const REPEATS: usize = 8;
+
+/// Goes before a statement, in one message with it: the two are one transaction. Whoever
+/// waits for a row then goes on with what it has become.
+const READ_COMMITTED: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; ";
 
 /// An expression that makes the transaction it is in survive a crash, whatever the server's
 /// setting.
@@ -54,6 +63,28 @@ impl Statement {
             };
         }
         query.fetch_all(connection).await
+    }
+
+    /// The same, and again if it was rolled back for others' sake.
+    ///
+    /// Where a transaction is repeatable or serializable unless it says otherwise, whoever
+    /// waited for a row is rolled back, each time anew. So a repeat says otherwise, which
+    /// takes a message that isn't prepared, but no second one.
+    pub(super) async fn rows_insisting(
+        &self,
+        connection: &mut PgConnection,
+        protocol: Protocol,
+        values: &[Value<'_>],
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
+        let mut rows = self.rows(connection, protocol, values).await;
+        for _ in 0..REPEATS {
+            if !rows.as_ref().is_err_and(|error| fate(error) == Fate::RolledBack) {
+                break;
+            }
+            let sql = format!("{READ_COMMITTED}{}", self.with_literals(values));
+            rows = connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(sql))).await;
+        }
+        rows
     }
 
     /// The statement with its parameters written into it. Text is spelled in hexadecimal

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
-use super::error::{Fate, fate, late, store_error};
+use super::error::store_error;
 use super::feed::Feed;
 use super::hints::PostgresHints;
 use super::keys::{Commits, Lookup, written};
@@ -29,8 +29,6 @@ use crate::token::KeyId;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The most connections that look keys up, unless it is told otherwise.
 const LOOKUPS: u32 = 4;
-/// How often uses that were rolled back for others' sake are added again.
-const REPEATS: usize = 8;
 
 /// Keys in `PostgreSQL` 13 or later, over the host's own pool.
 ///
@@ -250,15 +248,9 @@ impl UsageStore for PostgresStore {
         let values = [Value::Text(&keys), Value::Text(&hours)];
         let Config { protocol, patience, .. } = self.0.config;
         let mut loan = self.0.config.loan().await?;
-        let mut repeats = REPEATS;
-        loop {
-            let added = self.0.add_usage.rows(loan.connection(), protocol, &values);
-            match tokio::time::timeout(patience, added).await {
-                Ok(Err(error)) if repeats > 0 && fate(&error) == Fate::RolledBack => repeats -= 1,
-                Ok(added) => return loan.settle(Ok(added.map(drop).map_err(store_error))),
-                Err(_) => return Err(late()),
-            }
-        }
+        let added = self.0.add_usage.rows_insisting(loan.connection(), protocol, &values);
+        let added = tokio::time::timeout(patience, added).await;
+        loan.settle(added.map(|rows| rows.map(drop).map_err(store_error)))
     }
 
     async fn usage(&self, keys: &[KeyId]) -> Result<HashMap<KeyId, Usage>, StoreError> {
