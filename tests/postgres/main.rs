@@ -19,6 +19,7 @@ mod cuts;
 mod damaged;
 mod dropped;
 mod durable;
+mod failover;
 mod faults;
 mod feed;
 mod flood;

@@ -9,8 +9,12 @@ pub(super) enum Fate {
     RolledBack,
     /// The connection is gone, and nobody knows what the server did.
     Unknown,
-    /// The server refused it, or it never got there.
+    /// The server refused it, and may do another.
     Refused,
+    /// It never got to a server, or the answer can't be read.
+    Unanswered,
+    /// The server only reads: it did nothing, and the connection leads to the wrong place.
+    Misled,
 }
 
 /// What a failure of the driver leaves behind.
@@ -19,10 +23,11 @@ pub(super) fn fate(error: &sqlx::Error) -> Fate {
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => Fate::Unknown,
         sqlx::Error::Database(_) => match code(error).as_bytes() {
             b"40001" | b"40P01" => Fate::RolledBack,
+            b"25006" => Fate::Misled,
             [b'0', b'8', ..] | [b'5', b'7', b'P', ..] => Fate::Unknown,
             _ => Fate::Refused,
         },
-        _ => Fate::Refused,
+        _ => Fate::Unanswered,
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
 use super::error::{Fate, fate, late, refused, store_error};
-use crate::error::StoreError;
+use crate::error::{StoreError, StoreErrorKind};
 
 /// How long a lane without work keeps its connection: longer than a client that is
 /// answered takes to ask again, since giving one back to the pool costs a round trip.
@@ -227,7 +227,11 @@ impl<B: Batch> Lane<B> {
             let error = match self.once(&mut connection, questions).await {
                 Err(Some(error)) => error,
                 settled => {
-                    self.connection = Some(connection).filter(|_| settled.is_ok());
+                    let leads_astray = settled.iter().flatten().any(is_unavailable::<B>);
+                    if leads_astray {
+                        connection.close_on_drop();
+                    }
+                    self.connection = Some(connection).filter(|_| settled.is_ok() && !leads_astray);
                     return settled;
                 }
             };
@@ -260,7 +264,7 @@ impl<B: Batch> Lane<B> {
         match timeout(self.shared.patience, self.shared.batch.ask(connection, questions)).await {
             Ok(Ok(answers)) => Ok(answers),
             Ok(Err(error)) => {
-                if fate(&error) == Fate::Unknown {
+                if matches!(fate(&error), Fate::Unknown | Fate::Misled) {
                     connection.close_on_drop();
                 }
                 Err(Some(error))
@@ -271,6 +275,11 @@ impl<B: Batch> Lane<B> {
             }
         }
     }
+}
+
+/// An answer of a server that is there and can't be asked: a replica.
+fn is_unavailable<B: Batch>(answered: &Answered<B>) -> bool {
+    answered.as_ref().is_err_and(|error| error.kind() == StoreErrorKind::Unavailable)
 }
 
 /// Puts right what is counted when a lane ends before its time, with its runtime.
