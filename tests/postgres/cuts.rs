@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use keyward::{
-    Change, ChangeFeed, Expect, KeyQuery, KeyRecord, KeyStore, LogQuery, StoreErrorKind, UsageStore,
+    Change, ChangeFeed, Expect, KeyId, KeyQuery, KeyRecord, KeyStore, LogQuery, StoreErrorKind,
+    UsageStore,
 };
 
 use super::servers::{Postgres, Proxy};
@@ -129,4 +130,44 @@ async fn a_network_that_swallows_all_is_given_up_in_time() {
     proxy.delay(Duration::from_millis(50));
     assert!(store.get(id).await.unwrap().is_some(), "slow is not gone");
     assert_eq!(store.changes(&query).await.unwrap().entries.len(), 1);
+}
+
+/// Three commits of which the server refuses one, so that each is made alone, and a cut at
+/// each message: whoever's message was not lost gets his answer, and so do those who come next.
+#[tokio::test]
+#[ignore = "needs PostgreSQL"]
+async fn a_cut_between_commits_that_are_made_alone_loses_one() {
+    let proxy = Proxy::before(Postgres::shared().port());
+    let (store, _) = behind(&proxy, 1).await;
+    let mut number = 0;
+    let mut absent = |version| {
+        number += 1_u64;
+        let mut id = [0; 10];
+        id[2..].copy_from_slice(&number.to_be_bytes());
+        let record = KeyRecord::from_row(KeyId::from_bytes(id), version, "{}");
+        Change { record, expect: Expect::Absent { cap: None }, event: None }
+    };
+    let mut lost_one = 0;
+    for (message, is_answer) in (0..).flat_map(|message| [(message, false), (message, true)]) {
+        store.commit(absent(1)).await.unwrap();
+        let changes = [absent(1), absent(u64::MAX), absent(1)];
+        proxy.cut_at_message(message, is_answer);
+        let [first, bad, second] = changes.map(|change| store.commit(change));
+        let (first, bad, second) = tokio::join!(first, bad, second);
+        let next = store.commit(absent(1)).await;
+        if !proxy.mend_messages() {
+            break;
+        }
+        let case = format!("message {message}, answer {is_answer}");
+        let bad = bad.unwrap_err().kind();
+        let kinds =
+            [first.err().map(|error| error.kind()), Some(bad), second.err().map(|e| e.kind())];
+        let lost = kinds.iter().filter(|kind| **kind == Some(StoreErrorKind::Unavailable)).count();
+        assert!(lost <= 1 || lost == 3, "{case}: {kinds:?}");
+        assert!(bad == StoreErrorKind::Other || lost > 0, "{case}: {kinds:?}");
+        assert!(next.is_ok() || lost == 0, "{case}: {kinds:?}, then {next:?}");
+        lost_one += usize::from(lost == 1);
+    }
+    // How many messages the pool sends in between may be another number each time.
+    assert!(lost_one > 0);
 }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json};
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
 
-use super::error::{Fate, corrupt, fate, replica};
+use super::error::{corrupt, replica};
 use super::lanes::{Answered, Batch};
 use super::names::Names;
 use super::statement::{Protocol, Statement, Value};
@@ -44,6 +44,7 @@ impl Batch for Lookup {
     type Answer = Option<(u64, String)>;
     const MOST: usize = 64;
     const REPEATABLE: bool = true;
+    const APART: bool = false;
 
     async fn ask(
         &self,
@@ -97,8 +98,16 @@ impl Commits {
         let sql = "SELECT \"{schema}\".\"{prefix}commit\"($1::text)";
         Self { commit: Statement::new(names.fill(sql)), protocol }
     }
+}
 
-    async fn commit(
+impl Batch for Commits {
+    type Question = Arc<str>;
+    type Answer = ();
+    const MOST: usize = 64;
+    const REPEATABLE: bool = false;
+    const APART: bool = true;
+
+    async fn ask(
         &self,
         connection: &mut PgConnection,
         changes: &[Arc<str>],
@@ -108,35 +117,6 @@ impl Commits {
         let outcomes: &str = rows.first().map_or(Ok(""), |row| row.try_get(0))?;
         let mut outcomes = outcomes.split(',');
         Ok(changes.iter().map(|_| outcome(outcomes.next().unwrap_or_default())).collect())
-    }
-}
-
-impl Batch for Commits {
-    type Question = Arc<str>;
-    type Answer = ();
-    const MOST: usize = 64;
-    const REPEATABLE: bool = false;
-
-    async fn ask(
-        &self,
-        connection: &mut PgConnection,
-        changes: &[Arc<str>],
-    ) -> Result<Vec<Answered<Self>>, sqlx::Error> {
-        let together = self.commit(connection, changes).await;
-        match &together {
-            // One that the server refuses must not take the others with it.
-            Err(error) if changes.len() > 1 && fate(error) == Fate::Refused => {}
-            _ => return together,
-        }
-        let mut outcomes = Vec::with_capacity(changes.len());
-        for change in changes {
-            let alone = self.commit(connection, std::slice::from_ref(change)).await;
-            match alone {
-                Ok(outcome) => outcomes.extend(outcome),
-                Err(error) => outcomes.push(Err(super::error::store_error(error))),
-            }
-        }
-        Ok(outcomes)
     }
 }
 

@@ -37,6 +37,8 @@ pub(super) trait Batch: Send + Sync + 'static {
     const MOST: usize;
     /// Whether asking again does no harm when nobody knows what became of it.
     const REPEATABLE: bool;
+    /// Whether the server may refuse all for the sake of one, so that each is asked alone.
+    const APART: bool;
 
     /// Asks all of these, and gives as many answers.
     fn ask(
@@ -196,20 +198,17 @@ impl<B: Batch> Lane<B> {
         if self.served.is_multiple_of(TENURE) {
             self.connection = None;
         }
-        // A caller who has gone away is told nothing.
         match self.insist(&questions).await {
-            Ok(answers) => {
-                for (waiting, answer) in waiting.into_iter().zip(answers) {
-                    let _ = waiting.send(answer);
+            Err(Some(error))
+                if B::APART && questions.len() > 1 && fate(&error) == Fate::Refused =>
+            {
+                for (question, waiting) in questions.iter().zip(waiting) {
+                    if !waiting.is_closed() {
+                        tell::<B>([waiting], self.insist(std::slice::from_ref(question)).await);
+                    }
                 }
             }
-            Err(None) => waiting.into_iter().for_each(|waiting| drop(waiting.send(Err(late())))),
-            Err(Some(error)) => {
-                let error = Arc::new(error);
-                for waiting in waiting {
-                    let _ = waiting.send(Err(store_error(Arc::clone(&error))));
-                }
-            }
+            settled => tell::<B>(waiting, settled),
         }
     }
 
@@ -280,6 +279,27 @@ impl<B: Batch> Lane<B> {
 /// An answer of a server that is there and can't be asked: a replica.
 fn is_unavailable<B: Batch>(answered: &Answered<B>) -> bool {
     answered.as_ref().is_err_and(|error| error.kind() == StoreErrorKind::Unavailable)
+}
+
+/// Gives each his answer, or all the error; a caller who has gone away is told nothing.
+fn tell<B: Batch>(
+    waiting: impl IntoIterator<Item = oneshot::Sender<Answered<B>>>,
+    settled: Result<Vec<Answered<B>>, Option<sqlx::Error>>,
+) {
+    match settled {
+        Ok(answers) => {
+            for (waiting, answer) in waiting.into_iter().zip(answers) {
+                let _ = waiting.send(answer);
+            }
+        }
+        Err(error) => {
+            let error = error.map(Arc::new);
+            for waiting in waiting {
+                let error = error.clone().map_or_else(late, store_error);
+                let _ = waiting.send(Err(error));
+            }
+        }
+    }
 }
 
 /// Puts right what is counted when a lane ends before its time, with its runtime.
