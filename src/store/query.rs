@@ -22,7 +22,11 @@ pub struct KeyQuery {
     pub created_by: Option<String>,
     /// Only those that expire before this instant.
     pub expires_before: Option<Timestamp>,
-    /// Whether revoked ones are among them; unreadable ones always are.
+    /// Whether revoked ones are among them.
+    ///
+    /// Unreadable ones always are, but for one: a store over a database may leave out what
+    /// says that it is revoked, under its own id and version and in the layout that the
+    /// release knows, and can't be read for something else, such as an unknown field.
     pub revoked: bool,
     /// Only those that come after this one in the order of the list.
     pub after: Option<ListPosition>,

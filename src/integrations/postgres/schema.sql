@@ -17,8 +17,9 @@ EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
   RETURN NULL;
 END $$;
 
--- The same, of a document whose layout this release knows.
-CREATE FUNCTION "{schema}"."{prefix}known_text_at"(document text, place text[])
+-- The same, of a document that is its row's own, in the layout that this release knows.
+CREATE FUNCTION "{schema}"."{prefix}known_text_at"(
+  id text, version bigint, document text, place text[])
 RETURNS text LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -26,6 +27,8 @@ DECLARE
 BEGIN
   whole := document::jsonb;
   IF whole -> 'encoding' IS DISTINCT FROM '1'::jsonb OR jsonb_typeof(whole #> place) <> 'string'
+    OR whole -> 'id' IS DISTINCT FROM to_jsonb(id)
+    OR whole -> 'version' IS DISTINCT FROM to_jsonb(version)
   THEN
     RETURN NULL;
   END IF;
@@ -65,13 +68,14 @@ CREATE TABLE "{schema}"."{prefix}keys" (
   environment text COLLATE "C" GENERATED ALWAYS AS
     ("{schema}"."{prefix}text_at"(document, '{environment}')) STORED,
   state text COLLATE "C" GENERATED ALWAYS AS
-    ("{schema}"."{prefix}known_text_at"(document, '{state,is}')) STORED,
+    ("{schema}"."{prefix}known_text_at"(id, version, document, '{state,is}')) STORED,
   created_by text COLLATE "C" NOT NULL GENERATED ALWAYS AS
-    (coalesce("{schema}"."{prefix}known_text_at"(document, '{created_by}'), '')) STORED,
+    (coalesce("{schema}"."{prefix}known_text_at"(
+      id, version, document, '{created_by}'), '')) STORED,
   created_at bigint NOT NULL GENERATED ALWAYS AS (coalesce("{schema}"."{prefix}micros"(
     "{schema}"."{prefix}text_at"(document, '{created_at}')), 0)) STORED,
   expires_at bigint GENERATED ALWAYS AS ("{schema}"."{prefix}micros"(
-    "{schema}"."{prefix}known_text_at"(document, '{expires_at}'))) STORED
+    "{schema}"."{prefix}known_text_at"(id, version, document, '{expires_at}'))) STORED
 ) WITH (fillfactor = 85);
 
 CREATE INDEX "{prefix}keys_newest" ON "{schema}"."{prefix}keys" (created_at DESC, id DESC);
