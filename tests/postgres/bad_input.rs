@@ -148,6 +148,35 @@ async fn an_exhausted_pool_and_a_closed_one() {
     assert!(said(&error).contains("was closed"), "{error}");
 }
 
+/// The queue takes 8 GiB to fill: a trigger says what the server would.
+#[tokio::test]
+#[ignore = "needs PostgreSQL"]
+async fn a_full_queue_of_notifications() {
+    let server = Postgres::shared();
+    let database = server.database();
+    let store = store(&server.url_of(&database), 2);
+    store.migrate().await.unwrap();
+    let trigger = |message| {
+        format!(
+            "CREATE OR REPLACE FUNCTION full_queue() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             RAISE EXCEPTION '{message}' USING ERRCODE = '54000'; END $$;
+             DROP TRIGGER IF EXISTS full_queue ON keyward_keys;
+             CREATE TRIGGER full_queue BEFORE INSERT ON keyward_keys
+             EXECUTE FUNCTION full_queue()"
+        )
+    };
+    server.psql(&database, &trigger("too many notifications in the NOTIFY queue"));
+    let change = || change(KeyId::from_bytes([1; 10]));
+    let error = store.commit(change()).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    assert!(said(&error).contains("pg_notification_queue_usage()"), "{error}");
+    let (first, second) = tokio::join!(store.commit(change()), store.commit(change()));
+    assert!(first.unwrap_err().is_retryable() && second.unwrap_err().is_retryable());
+    server.psql(&database, &trigger("index row size 4096 exceeds btree maximum"));
+    let error = store.commit(change()).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Other);
+}
+
 #[tokio::test]
 #[ignore = "needs PostgreSQL"]
 async fn a_replica_in_the_place_of_the_primary() {

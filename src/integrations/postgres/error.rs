@@ -94,6 +94,16 @@ fn judged(error: &sqlx::Error) -> (StoreErrorKind, &'static str) {
         | sqlx::Error::ColumnIndexOutOfBounds { .. } => {
             (Corrupt, "the server answered with rows of another shape than this release writes")
         }
+        // Other limits have the same code, and messages may be translated; this word isn't.
+        sqlx::Error::Database(server)
+            if code(error) == "54000" && server.message().contains("NOTIFY") =>
+        {
+            (
+                Unavailable,
+                "the server's queue of notifications is full, since a session that listens reads \
+                 none: see `pg_notification_queue_usage()`",
+            )
+        }
         sqlx::Error::Database(_) => judged_by_server(&code(error)),
         _ => (Other, ""),
     }
