@@ -16,6 +16,7 @@ mod looks;
 mod lost;
 mod page;
 mod paging;
+mod secret;
 mod session;
 mod view;
 mod world;

@@ -4,6 +4,9 @@ import { button, h, replace, unique } from "./dom.js";
 import { icon } from "./icon.js";
 import { callout, explainError } from "./say.js";
 
+/** What is open, the topmost last. */
+const opened = new Set();
+
 /**
  * Opens a dialog. `close` may be kept from closing by `guard`, which answers whether it may.
  * `note` is a place for what is said of the attempt: it stays in sight.
@@ -26,9 +29,20 @@ export function open({ title, content, buttons, note = null, wide = false, kind 
   function close() {
     leaving = true;
     dialog.close();
+    gone();
+  }
+  function mayClose() {
+    return leaving || !guard || guard();
   }
   function ask() {
-    if (leaving || !guard || guard()) close();
+    if (mayClose()) close();
+  }
+  // At once, not at the `close` event: that comes when something else may have the focus.
+  function gone() {
+    if (!opened.delete(one)) return;
+    dialog.remove();
+    giveBack(before, focusKey);
+    settle();
   }
 
   frame.addEventListener("submit", (event) => {
@@ -48,18 +62,18 @@ export function open({ title, content, buttons, note = null, wide = false, kind 
       ask();
     }
   });
-  const closed = new Promise((done) => {
-    dialog.addEventListener("close", () => {
-      if (!leaving && guard && !guard()) {
-        dialog.showModal();
-        return;
-      }
-      dialog.remove();
-      giveBack(before, focusKey);
-      done();
-    });
+  dialog.addEventListener("close", () => {
+    if (!opened.has(one)) return;
+    if (mayClose()) gone();
+    else dialog.showModal();
   });
 
+  let settle;
+  const closed = new Promise((done) => {
+    settle = done;
+  });
+  const one = { close };
+  opened.add(one);
   document.body.append(dialog);
   dialog.showModal();
   return { dialog, frame, close, closed };
@@ -75,7 +89,7 @@ function giveBack(before, focusKey) {
 
 /** Closes whatever is open, without asking. */
 export function closeAll() {
-  for (const dialog of document.querySelectorAll("dialog")) dialog.remove();
+  for (const { close } of [...opened].reverse()) close();
 }
 
 /**
