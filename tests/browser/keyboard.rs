@@ -65,11 +65,12 @@ fn everything_is_reached_without_a_mouse() {
         choose(&page, "rotate").await;
         tab_to(&page, "dialog [type=submit]").await;
         page.keys(&[ENTER]).await;
-        page.says(".rotating", "Rotation running").await;
-        // The table was read anew behind the secret, with another button in that one's place.
+        page.see(".secret-dialog").await;
         tab_to(&page, ".secret-dialog [type=submit]").await;
         page.keys(&[ENTER]).await;
         page.gone("dialog").await;
+        // The table is read anew, with another button in that one's place.
+        page.says(".rotating", "Rotation running").await;
         page.wait("not back".into(), on_more, vec![json!(more)]).await;
 
         choose(&page, "disable").await;

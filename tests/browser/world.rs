@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
@@ -25,8 +26,14 @@ pub(crate) struct World {
     /// The key that signs in: with it, somebody is the host itself.
     pub(crate) admin: String,
     pub(crate) admin_id: KeyId,
-    /// Whether keys are created, and the answers lost.
-    losing: Arc<AtomicBool>,
+    way: Arc<Way>,
+}
+
+/// What becomes of the answers to changes.
+#[derive(Default)]
+struct Way {
+    losing: AtomicBool,
+    detaining: AtomicBool,
 }
 
 impl World {
@@ -44,16 +51,21 @@ impl World {
         let admin_id = issued.id();
         let admin = issued.into_key().expose_secret().to_owned();
 
-        let losing = Arc::new(AtomicBool::new(false));
+        let way = Arc::new(Way::default());
         // The whole once more below a path, as a host may have it.
-        let router = app(&keys, &losing).nest("/internal", app(&keys, &losing));
+        let router = app(&keys, &way).nest("/internal", app(&keys, &way));
         let served = Served::new(router);
-        Self { keys, served, admin, admin_id, losing }
+        Self { keys, served, admin, admin_id, way }
     }
 
-    /// From now on keys are created, and whoever asked never hears of it.
+    /// From now on changes are made, and whoever asked never hears of it.
     pub(crate) fn lose_answers(&self, whether: bool) {
-        self.losing.store(whether, Ordering::SeqCst);
+        self.way.losing.store(whether, Ordering::SeqCst);
+    }
+
+    /// From now on changes are made, and whoever asked hears of it when this ends.
+    pub(crate) fn detain_answers(&self, whether: bool) {
+        self.way.detaining.store(whether, Ordering::SeqCst);
     }
 
     pub(crate) fn issue(&self, new: NewKey) -> (KeyId, String) {
@@ -90,7 +102,7 @@ pub(crate) fn host() -> Actor {
     Actor::system("host")
 }
 
-fn app(keys: &KeyService, losing: &Arc<AtomicBool>) -> Router {
+fn app(keys: &KeyService, way: &Arc<Way>) -> Router {
     let authorizer =
         KeyAuthorizer::new(keys.clone(), Environment::PRODUCTION).acting(|key| match key.owner() {
             PLATFORM => Actor::system("alice@example.com"),
@@ -98,8 +110,8 @@ fn app(keys: &KeyService, losing: &Arc<AtomicBool>) -> Router {
             _ => key.into(),
         });
     let api = admin::router(keys.clone(), authorizer).layer(from_fn({
-        let losing = Arc::clone(losing);
-        move |request: Request, next: Next| lose(Arc::clone(&losing), request, next)
+        let way = Arc::clone(way);
+        move |request: Request, next: Next| deliver(Arc::clone(&way), request, next)
     }));
     Router::new().merge(api).merge(console::router()).merge(guarded(keys))
 }
@@ -119,10 +131,13 @@ fn guarded(keys: &KeyService) -> Router {
         .route_layer(gate)
 }
 
-async fn lose(losing: Arc<AtomicBool>, request: Request, next: Next) -> axum::response::Response {
-    let creates = request.method() == Method::POST && request.uri().path() == "/admin/api-keys";
+async fn deliver(way: Arc<Way>, request: Request, next: Next) -> axum::response::Response {
+    let changes = request.method() == Method::POST;
     let answer = next.run(request).await;
-    if creates && losing.load(Ordering::SeqCst) {
+    while changes && way.detaining.load(Ordering::SeqCst) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    if changes && way.losing.load(Ordering::SeqCst) {
         // Ends the connection without a word, and without a message of the test's own.
         std::panic::resume_unwind(Box::new("the answer is lost"));
     }

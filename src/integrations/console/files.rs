@@ -44,6 +44,7 @@ pub(super) const FILES: &[File] = &[
     file!(JS, "explain.js"),
     file!(JS, "field.js"),
     file!(JS, "format.js"),
+    file!(JS, "hold.js"),
     file!(JS, "icon.js"),
     file!(JS, "keyform.js"),
     file!(JS, "limits.js"),

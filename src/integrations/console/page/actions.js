@@ -40,7 +40,7 @@ function rotate(key, changed) {
   const grace = selectField({ name: "grace", label: "The old secret stops", hint: "Until then both work, so that applications can be moved one by one.", choices: GRACES, value: "86400" });
   const replaceOlder = checkbox("Stop the older secret now and start another rotation", false);
   let answer;
-  const shown = confirm({
+  confirm({
     title: "Rotate API key",
     content: [
       h("p", {}, "Gives ", named(key), " a new secret. Name, permissions and settings stay."),
@@ -53,13 +53,13 @@ function rotate(key, changed) {
       answer = await api.rotate(key.id, { grace_seconds: Number(grace.value()), replace_older: replaceOlder.control.checked });
     },
     onError: (error) => lostSecret(error, "rotated"),
+    after: () => handOver("Your rotated API key", answer, changed, "The old secret keeps working until its time is up; see the key’s page for whether it is still used."),
   });
-  afterwards(shown, () => answer, "Your rotated API key", changed, "The old secret keeps working until its time is up; see the key’s page for whether it is still used.");
 }
 
 function regenerate(key, changed) {
   let answer;
-  const shown = confirm({
+  confirm({
     title: "Regenerate API key",
     content: [
       h("p", {}, "Gives ", named(key), " a new secret and keeps its name, permissions and settings."),
@@ -72,8 +72,8 @@ function regenerate(key, changed) {
       answer = await api.regenerate(key.id);
     },
     onError: (error) => lostSecret(error, "regenerated"),
+    after: () => handOver("Your regenerated API key", answer, changed),
   });
-  afterwards(shown, () => answer, "Your regenerated API key", changed);
 }
 
 function lostSecret(error, done) {
@@ -86,12 +86,10 @@ function lostSecret(error, done) {
   return null;
 }
 
-function afterwards(shown, answer, title, changed, note) {
-  shown.closed.then(async () => {
-    if (!answer()) return;
-    changed();
-    await showSecret(title, answer(), note);
-  });
+/** Tells of the change when the secret is safe: it may be the one that one is signed in with. */
+async function handOver(title, answer, changed, note) {
+  await showSecret(title, answer, note);
+  changed();
 }
 
 /** A change without a secret: says so when it is done. */

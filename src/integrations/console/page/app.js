@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { button, h, replace, words } from "./dom.js";
 import { closeAll } from "./dialog.js";
 import { detailView } from "./detail.js";
+import { whenFree } from "./hold.js";
 import { listView } from "./list.js";
 import { reportsView } from "./reports.js";
 import { signInView } from "./signin.js";
@@ -62,7 +63,12 @@ function leave(why) {
 }
 
 api.onRefused(() => {
-  if (options) leave("The key is no longer accepted: it may have expired or been revoked. Sign in again.");
+  const session = options;
+  if (!session) return;
+  api.signIn(null);
+  whenFree(() => {
+    if (options === session) leave("The key is no longer accepted: it may have expired, or been replaced or revoked. Sign in again.");
+  });
 });
 addEventListener("hashchange", () => route());
 leave(null);

@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { button, h, replace, words } from "./dom.js";
 import { keepEntries, noteBox, open, run } from "./dialog.js";
+import { holding } from "./hold.js";
 import { keyForm } from "./keyform.js";
 import { callout, explainError } from "./say.js";
 import { showSecret } from "./secret.js";
@@ -22,19 +23,22 @@ export function create(options, changed) {
     note,
     buttons: [button("Cancel", { on: { click: () => shown.close() } }), go],
     guard: keepEntries(note, () => !form.node.hidden && JSON.stringify(form.value()) !== untouched, () => shown.close()),
-    submit: async () => {
+    submit: () => holding(async () => {
       let answer;
       const worked = await run(note, go, "Creating the key…", async () => {
         form.clear();
         answer = await api.create(form.value(), repeat);
       }, refused);
-      if (!worked) return;
-      shown.close();
-      changed();
-      await showSecret("Your new API key", answer);
-    },
+      if (worked) await handOver(answer);
+    }),
   });
   form.node.querySelector("input").focus();
+
+  async function handOver(answer) {
+    shown.close();
+    await showSecret("Your new API key", answer);
+    changed();
+  }
 
   function refused(error) {
     if (error.unsure) {
@@ -62,16 +66,13 @@ export function create(options, changed) {
     form.node.hidden = true;
     const where = h("div", { class: "note", "aria-live": "polite" });
     const again = button("Regenerate its secret", { class: "primary" });
-    again.addEventListener("click", async () => {
+    again.addEventListener("click", () => holding(async () => {
       let answer;
       const worked = await run(where, again, "Regenerating…", async () => {
         answer = await api.regenerate(key.id);
       });
-      if (!worked) return;
-      shown.close();
-      changed();
-      await showSecret("Your new API key", answer);
-    });
+      if (worked) await handOver(answer);
+    }));
     return callout("warning", h("p", {}, h("strong", {}, "The key was created by an earlier attempt, but its secret was lost on the way. "),
       words(key.name), " (", h("code", { class: "mono" }, key.id), ") is there; regenerate its secret to get one you can copy."), again, where);
   }

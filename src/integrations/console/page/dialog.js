@@ -1,6 +1,7 @@
 // One kind of dialog: a title, content, and buttons. Focus goes back to where it was.
 
 import { button, h, replace, unique } from "./dom.js";
+import { holding } from "./hold.js";
 import { icon } from "./icon.js";
 import { callout, explainError } from "./say.js";
 
@@ -130,8 +131,11 @@ export function keepEntries(note, isChanged, close) {
 /** Where a dialog says what becomes of an attempt. */
 export const noteBox = () => h("div", { class: "note dialog-note", "aria-live": "polite" });
 
-/** Asks before something is done. `work` does it; the dialog stays open if that fails. */
-export function confirm({ title, content, action, kind = "primary", progress, work, onError }) {
+/**
+ * Asks before something is done. `work` does it; the dialog stays open if that fails.
+ * `after` is what follows, even if the dialog was left while `work` ran.
+ */
+export function confirm({ title, content, action, kind = "primary", progress, work, onError, after = null }) {
   const note = noteBox();
   const go = button(action, { class: kind, type: "submit" });
   const shown = open({
@@ -139,9 +143,11 @@ export function confirm({ title, content, action, kind = "primary", progress, wo
     content,
     note,
     buttons: [button("Cancel", { on: { click: () => shown.close() } }), go],
-    submit: async () => {
-      if (await run(note, go, progress, work, onError)) shown.close();
-    },
+    submit: () => holding(async () => {
+      if (!(await run(note, go, progress, work, onError))) return;
+      shown.close();
+      await after?.();
+    }),
   });
   return shown;
 }
