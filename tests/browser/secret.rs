@@ -28,13 +28,97 @@ async fn asks_before_leaving(page: &Page) -> bool {
 
 #[test]
 #[ignore = "needs Chromium"]
+fn going_back_asks_before_a_secret_is_left() {
+    browse("back-secret", &[], |page, _world| async move {
+        on_the_keys_after_the_reports(&page).await;
+        let token = created(&page).await;
+        // Each time: what was put back is left by the next.
+        for _ in 0..3 {
+            back(&page).await;
+            page.says(".secret-dialog", "has not been confirmed as copied").await;
+            stays(&page).await;
+            assert_eq!(page.text("dialog[open] .secret").await, token);
+            page.press("Keep it open").await;
+        }
+        page.press("Copy key").await;
+        page.press("I have copied it").await;
+        page.gone("dialog").await;
+        page.says(".key-name", "throw-away").await;
+        back(&page).await;
+        page.says("h1", "Reports").await;
+    });
+}
+
+#[test]
+#[ignore = "needs Chromium"]
+fn going_back_asks_before_entries_are_left() {
+    browse("back-entries", &[], |page, world| async move {
+        on_the_keys_after_the_reports(&page).await;
+        page.press("Create new key").await;
+        page.type_into("dialog [name=name]", "half").await;
+        asks_then_goes(&page, "half").await;
+
+        page.press("Keys").await;
+        page.click(&format!("tr[data-key='{}'] [data-action=edit]", world.admin_id)).await;
+        page.fill("dialog [name=name]", "edited").await;
+        asks_then_goes(&page, "edited").await;
+
+        // Without entries there is nothing to ask.
+        page.press("Keys").await;
+        page.press("Create new key").await;
+        page.see("dialog[open]").await;
+        back(&page).await;
+        page.says("h1", "Reports").await;
+        page.gone("dialog").await;
+        assert_eq!(world.listed().len(), 0);
+    });
+}
+
+async fn asks_then_goes(page: &Page, entry: &str) {
+    back(page).await;
+    page.says("dialog", "Your entries would be lost").await;
+    stays(page).await;
+    page.press("Keep editing").await;
+    let name = page.js("return document.querySelector('dialog [name=name]').value", vec![]).await;
+    assert_eq!(name, json!(entry));
+    back(page).await;
+    page.press("Discard").await;
+    page.gone("dialog").await;
+    stays(page).await;
+    back(page).await;
+    page.says("h1", "Reports").await;
+}
+
+async fn on_the_keys_after_the_reports(page: &Page) {
+    page.sign_in().await;
+    page.press("Reports").await;
+    page.says("h1", "Reports").await;
+    page.press("Keys").await;
+    page.see("#create").await;
+}
+
+async fn back(page: &Page) {
+    page.client.back().await.unwrap();
+}
+
+/// The address is that of the keys, and so is the view.
+async fn stays(page: &Page) {
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let place = "return [location.hash, document.querySelector('h1').textContent]";
+    assert_eq!(page.js(place, vec![]).await, json!(["#/keys", "API Keys"]));
+}
+
+#[test]
+#[ignore = "needs Chromium"]
 fn a_closed_secret_no_longer_keeps_the_page() {
     browse("let-go", &[], |page, _world| async move {
         page.sign_in().await;
+        page.go("#/keys").await;
         assert!(!asks_before_leaving(&page).await);
         created(&page).await;
         assert!(asks_before_leaving(&page).await);
-        page.go("#/reports").await;
+        page.client.back().await.unwrap();
+        page.press("Close without a copy").await;
         page.gone("dialog").await;
         assert!(!asks_before_leaving(&page).await);
     });

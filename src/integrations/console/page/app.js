@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { button, h, replace, words } from "./dom.js";
-import { closeAll } from "./dialog.js";
+import { closeAll, mayLeave } from "./dialog.js";
 import { detailView } from "./detail.js";
 import { whenFree } from "./hold.js";
 import { listView } from "./list.js";
@@ -15,6 +15,8 @@ const who = document.getElementById("who");
 
 let options = null;
 let view = null;
+/** The part of the address whose view is shown. */
+let at = "";
 
 function show(made) {
   view?.leave();
@@ -25,6 +27,7 @@ function show(made) {
 
 function route({ focus = true } = {}) {
   if (!options) return;
+  at = location.hash;
   const [, page = "keys", id] = location.hash.split("/");
   for (const link of nav.querySelectorAll("a")) {
     const here = link.hash === `#/${page}`;
@@ -70,5 +73,9 @@ api.onRefused(() => {
     if (options === session) leave("The key is no longer accepted: it may have expired, or been replaced or revoked. Sign in again.");
   });
 });
-addEventListener("hashchange", () => route());
+addEventListener("hashchange", () => {
+  if (options && location.hash === at) return;
+  if (options && !mayLeave()) location.hash = at;
+  else route();
+});
 leave(null);

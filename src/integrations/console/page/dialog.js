@@ -73,7 +73,7 @@ export function open({ title, content, buttons, note = null, wide = false, kind 
   const closed = new Promise((done) => {
     settle = done;
   });
-  const one = { close };
+  const one = { close, mayClose };
   opened.add(one);
   document.body.append(dialog);
   dialog.showModal();
@@ -87,6 +87,9 @@ function giveBack(before, focusKey) {
     : (focusKey && document.querySelector(`[data-focus="${CSS.escape(focusKey)}"]`));
   (place || document.querySelector("#main h1") || document.getElementById("main")).focus();
 }
+
+/** Whether all that is open may be closed. The first that objects asks, as it does on Escape. */
+export const mayLeave = () => [...opened].reverse().every(({ mayClose }) => mayClose());
 
 /** Closes whatever is open, without asking. */
 export function closeAll() {
