@@ -1,5 +1,6 @@
 //! Answers that don't arrive: told, repeated, and nothing done twice.
 
+use keyward::NewKey;
 use serde_json::{Value, json};
 
 use crate::page::{Page, browse};
@@ -73,4 +74,82 @@ async fn offline(page: &Page, offline: bool) {
         "offline": offline, "latency": 0, "downloadThroughput": rate, "uploadThroughput": rate,
     });
     page.devtools("Network.emulateNetworkConditions", &network).await;
+}
+
+#[test]
+#[ignore = "needs Chromium"]
+fn a_lost_rotation_is_told_and_the_way_on_works() {
+    browse("lost-rotation", &[0, 409], |page, world| async move {
+        let (id, old) = world.issue(reader("Rotated"));
+        page.sign_in().await;
+        page.press("Rotated").await;
+        page.press("Rotate…").await;
+        world.lose_answers(true);
+        page.press("Rotate").await;
+        page.says("dialog .callout", "its old secret works until its time is up").await;
+        page.says("dialog .callout", "or tells that a rotation is running").await;
+        page.shot("unsure").await;
+        assert_eq!((world.view(id).secrets.len(), world.sites(&old).0), (2, 200));
+
+        world.lose_answers(false);
+        page.press("Rotate").await;
+        page.says("dialog .callout", "the old secret works until its time is up").await;
+        page.says("dialog .callout", "regenerate the key, which ends both at once").await;
+        page.shot("running").await;
+        // The view behind knows it too.
+        page.says(".rotation", "A rotation is running").await;
+
+        // With the box, which the refusal brings, an answer is lost once more.
+        page.click("dialog .dialog-note input[type=checkbox]").await;
+        world.lose_answers(true);
+        page.press("Rotate").await;
+        page.says("dialog .callout", "Trying again is safe").await;
+        assert_eq!((world.view(id).secrets.len(), world.sites(&old).0), (2, 401));
+        let lost = world.view(id).revision;
+        world.lose_answers(false);
+        page.press("Rotate").await;
+        page.says("dialog .callout", "or rotate once more and stop the older one").await;
+        assert_eq!(world.view(id).revision, lost);
+        page.click("dialog .dialog-note input[type=checkbox]").await;
+        page.press("Rotate").await;
+        let token = page.text(".secret").await;
+        page.says(".secret-dialog", "keeps working until its time is up").await;
+        page.press("I have copied it").await;
+        page.gone("dialog").await;
+        assert_eq!(world.sites(&token).0, 200);
+    });
+}
+
+#[test]
+#[ignore = "needs Chromium"]
+fn a_lost_secret_that_replaced_the_old_one_is_replaced_by_trying_again() {
+    browse("lost-secret", &[0], |page, world| async move {
+        let (_, mut token) = world.issue(reader("Replaced"));
+        page.sign_in().await;
+        page.press("Replaced").await;
+        for action in ["Regenerate", "Rotate"] {
+            page.press(&format!("{action}…")).await;
+            if action == "Rotate" {
+                page.choose("dialog [name=grace]", "0").await;
+            }
+            world.lose_answers(true);
+            page.press(action).await;
+            page.says("dialog .callout", "its old secret has stopped").await;
+            page.says("dialog .callout", "Trying again is safe: it gives a new secret.").await;
+            assert_eq!(world.sites(&token).0, 401);
+            world.lose_answers(false);
+            page.press(action).await;
+            token = page.text(".secret").await;
+            if action == "Rotate" {
+                page.says(".secret-dialog", "The old secret has stopped working").await;
+            }
+            page.press("I have copied it").await;
+            page.gone("dialog").await;
+            assert_eq!(world.sites(&token).0, 200);
+        }
+    });
+}
+
+fn reader(name: &str) -> NewKey {
+    NewKey::named(name).owner("org_1").permissions(["read:assets"])
 }

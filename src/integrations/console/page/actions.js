@@ -40,6 +40,7 @@ function rotate(key, changed) {
   const grace = selectField({ name: "grace", label: "The old secret stops", hint: "Until then both work, so that applications can be moved one by one.", choices: GRACES, value: "86400" });
   const replaceOlder = checkbox("Stop the older secret now and start another rotation", false);
   let answer;
+  let seconds;
   confirm({
     title: "Rotate API key",
     content: [
@@ -50,10 +51,24 @@ function rotate(key, changed) {
     action: "Rotate",
     progress: "Rotating…",
     work: async () => {
-      answer = await api.rotate(key.id, { grace_seconds: Number(grace.value()), replace_older: replaceOlder.control.checked });
+      seconds = Number(grace.value());
+      answer = await api.rotate(key.id, { grace_seconds: seconds, replace_older: replaceOlder.control.checked });
     },
-    onError: (error) => lostSecret(error, "rotated"),
-    after: () => handOver("Your rotated API key", answer, changed, "The old secret keeps working until its time is up; see the key’s page for whether it is still used."),
+    onError: (error) => {
+      if (error.code === "WRONG_STATE" && LIVE.has(error.details.status)) {
+        changed();
+        return alreadyRotating(error, running ? null : replaceOlder.node);
+      }
+      if (!error.unsure) return null;
+      // Left ticked, a repeat would end the one secret that somebody has.
+      replaceOlder.control.checked = false;
+      return seconds === 0
+        ? lostSecret(error, "rotated", "its old secret has stopped", "it gives a new secret")
+        : lostSecret(error, "rotated", "its old secret works until its time is up", "it gives a new secret, or tells that a rotation is running");
+    },
+    after: () => handOver("Your rotated API key", answer, changed, seconds === 0
+      ? "The old secret has stopped working."
+      : "The old secret keeps working until its time is up; see the key’s page for whether it is still used."),
   });
 }
 
@@ -71,19 +86,23 @@ function regenerate(key, changed) {
     work: async () => {
       answer = await api.regenerate(key.id);
     },
-    onError: (error) => lostSecret(error, "regenerated"),
+    onError: (error) => (error.unsure ? lostSecret(error, "regenerated", "its old secret has stopped", "it gives a new secret") : null),
     after: () => handOver("Your regenerated API key", answer, changed),
   });
 }
 
-function lostSecret(error, done) {
-  if (error.unsure) {
-    return callout("warning", h("p", {}, h("strong", {}, explainError(error)), ` The key may have been ${done}; the secret is lost then. Trying again gives a new one.`));
-  }
-  if (error.code === "WRONG_STATE") {
-    return callout("danger", h("p", {}, error.message, ". If an earlier try got through, its secret is lost: reload, then regenerate the key or stop the older secret."));
-  }
-  return null;
+/** Whether it was `done` is not known: what then became of the old secret, and what a repeat does. */
+function lostSecret(error, done, old, again) {
+  return callout("warning", h("p", {}, h("strong", {}, explainError(error)),
+    ` The key may have been ${done} or not. If it was, ${old}, and the new one is lost. Trying again is safe: ${again}.`));
+}
+
+/** A rotation with a grace runs: an earlier try's, whose secret nobody has, or somebody else's. */
+function alreadyRotating(error, replaceOlder) {
+  return callout("danger", h("p", {}, h("strong", {}, error.message, ". ")),
+    h("p", {}, "If an earlier try got through, the rotation is its own: the old secret works until its time is up, and the new one is lost; finishing it would leave only that. ",
+      "To get one that you can copy, regenerate the key, which ends both at once; or rotate once more and stop the older one, which is then the one in use."),
+    replaceOlder);
 }
 
 /** Tells of the change when the secret is safe: it may be the one that one is signed in with. */
