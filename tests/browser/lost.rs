@@ -150,6 +150,29 @@ fn a_lost_secret_that_replaced_the_old_one_is_replaced_by_trying_again() {
     });
 }
 
+#[test]
+#[ignore = "needs Chromium"]
+fn an_edit_that_got_through_unseen_is_not_laid_on_others() {
+    browse("lost-edit", &[0, 412], |page, world| async move {
+        let (id, _) = world.issue(reader("Old name"));
+        page.sign_in().await;
+        page.click(&format!("tr[data-key='{id}'] [data-action=edit]")).await;
+        page.fill("dialog [name=name]", "New name").await;
+        world.lose_answers(true);
+        page.press("Save changes").await;
+        page.says("dialog .callout", "No answer came from the server").await;
+        assert_eq!(world.view(id).name, "New name");
+        world.lose_answers(false);
+        page.press("Save changes").await;
+        page.says("dialog .callout", "by your earlier try, or by somebody else").await;
+        page.press("Load the current state").await;
+        page.gone("dialog .callout").await;
+        page.press("Save changes").await;
+        page.says(".toast", "Nothing was changed").await;
+        assert_eq!(world.view(id).revision, 2);
+    });
+}
+
 fn reader(name: &str) -> NewKey {
     NewKey::named(name).owner("org_1").permissions(["read:assets"])
 }

@@ -132,7 +132,7 @@ fn guarded(keys: &KeyService) -> Router {
 }
 
 async fn deliver(way: Arc<Way>, request: Request, next: Next) -> axum::response::Response {
-    let changes = request.method() == Method::POST;
+    let changes = request.method() != Method::GET;
     let answer = next.run(request).await;
     while changes && way.detaining.load(Ordering::SeqCst) {
         tokio::time::sleep(Duration::from_millis(10)).await;

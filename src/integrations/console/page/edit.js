@@ -13,6 +13,8 @@ export async function edit(options, id, changed) {
   let form;
   let before;
   let revision;
+  // Whether an attempt may have been saved unseen.
+  let unsure = false;
 
   const shown = open({
     title: "Edit API key",
@@ -32,6 +34,7 @@ export async function edit(options, id, changed) {
       form = keyForm(options, key);
       before = form.value();
       revision = key.revision;
+      unsure = false;
       replace(body, h("p", { class: "muted" }, "The key ID ", h("code", { class: "mono" }, id), ", the owner, the environment and the secret can’t be edited."), form.node);
       go.hidden = false;
       form.node.querySelector("input").focus();
@@ -60,10 +63,15 @@ export async function edit(options, id, changed) {
   function refused(error) {
     if (error.code === "VERSION_CONFLICT") {
       const reload = button("Load the current state", { on: { click: load } });
-      return callout("warning", h("p", {}, h("strong", {}, "Somebody else changed this key meanwhile. "),
-        "Nothing of yours was saved. Loading the current state replaces your entries."), reload);
+      const [who, what] = unsure
+        ? ["This key was changed meanwhile: by your earlier try, or by somebody else. ", "The current state tells which. "]
+        : ["Somebody else changed this key meanwhile. ", "Nothing of yours was saved. "];
+      return callout("warning", h("p", {}, h("strong", {}, who), what, "Loading the current state replaces your entries."), reload);
     }
-    if (error.unsure) return null;
+    if (error.unsure) {
+      unsure = true;
+      return null;
+    }
     form.refuse(`${error.message}.`.replace(/[.!?]\.$/, "."), error.fields);
     return [];
   }
