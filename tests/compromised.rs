@@ -12,6 +12,8 @@ use keyward::{
     NewKey, Reason, StoreErrorKind,
 };
 
+use sha2::{Digest, Sha256};
+
 const MANAGE: AccessRequest<'_> =
     AccessRequest::new(Environment::PRODUCTION).scope("api.key.update");
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -59,6 +61,12 @@ fn whatever_the_stolen_key_was_handed_is_reached() {
     run(keys.compromised(&thief, replaced)).unwrap().issued.into_key();
     let (of_rotated, _) = issue(&keys, &acting(&keys, &rotated_key), new_key("of rotated"));
     run(keys.revoke(&host, great, Reason::Unused)).unwrap();
+    // The secret is the thief's own choice.
+    let chosen = "lk_0123456789abcdefghijklmnopqrstuv";
+    let digest = common::hex(&Sha256::digest(chosen));
+    let imported = run(keys.import(&thief, manager("imported"), "legacy", &digest)).unwrap().key.id;
+    let of_imported = Actor::from(&run(keys.verify(chosen, &MANAGE)).unwrap());
+    let (of_imported, _) = issue(&keys, &of_imported, new_key("of imported"));
 
     // Touched, but no secret of them was handed out to the thief.
     let (edited, _) = issue(&keys, &host, new_key("edited"));
@@ -68,8 +76,17 @@ fn whatever_the_stolen_key_was_handed_is_reached() {
     issue(&keys, &acting(&keys, &other_key), new_key("other's child"));
     issue(&keys, &host, manager("elsewhere").owner("org_2"));
 
-    let all =
-        BTreeSet::from([child, grandchild, great, rotated, regenerated, replaced, of_rotated]);
+    let all = BTreeSet::from([
+        child,
+        grandchild,
+        great,
+        rotated,
+        regenerated,
+        replaced,
+        of_rotated,
+        imported,
+        of_imported,
+    ]);
     assert_eq!(reached(run(keys.compromised(&host, id)).unwrap()), all);
     assert!(run(keys.verify(stolen.expose_secret(), &READ)).is_err());
     let less = BTreeSet::from([grandchild, great]);

@@ -63,9 +63,10 @@ pub enum Action {
 }
 
 impl Action {
-    /// Whether whoever did it was given a secret.
+    /// Whether whoever did it was given a secret, or may have chosen it.
     pub(crate) const fn hands_out(self) -> bool {
-        matches!(self, Self::Compromised | Self::Issued | Self::Regenerated | Self::Rotated)
+        use Action::{Compromised, Imported, Issued, Regenerated, Rotated};
+        matches!(self, Compromised | Imported | Issued | Regenerated | Rotated)
     }
 
     /// The name in events and bodies, such as `rotation_finished`.

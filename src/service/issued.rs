@@ -86,7 +86,8 @@ pub struct Changed {
 pub struct Compromised {
     /// The key with its new secret.
     pub issued: IssuedKey,
-    /// The other keys whose secrets were handed out to this key, or to one of them:
+    /// The other keys whose secrets were handed out to this key, or to one of them, or whose
+    /// digests they imported:
     /// whoever stole it may hold those too. Revoked ones are among them.
     ///
     /// They are looked for once. Where the key may manage keys, a node that has not heard yet

@@ -54,8 +54,8 @@ impl KeyService {
         Ok(Compromised { issued, reached: self.reached(actor, id).await })
     }
 
-    /// The keys whose secrets were handed to `id`, or to a key that was reached so, by
-    /// the log from its oldest entry on; the actor's only.
+    /// The keys whose secrets were handed to `id` or came from it, or from a key that was
+    /// reached so, by the log from its oldest entry on; the actor's only.
     async fn reached(&self, actor: &Actor, id: KeyId) -> Result<Vec<KeyView>, ManageError> {
         let mut names = BTreeSet::from([id.to_string()]);
         let mut reached = Vec::new();
