@@ -2,14 +2,17 @@
 
 mod common;
 
+use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::{Fault, READ, RowStore, START, builder, new_key, run, scale, scheme, system};
 use keyward::{
-    ClientIp, Clock, FakeClock, KeyId, KeyService, MemoryStore, SharedKeyStore, StoreErrorKind,
-    Timestamp, Usage, UsageDelta,
+    Change, ClientIp, Clock, Event, FakeClock, KeyId, KeyQuery, KeyRecord, KeyService, KeyStore,
+    LogQuery, MemoryStore, SharedKeyStore, StoreError, StoreErrorKind, Timestamp, Usage,
+    UsageDelta, UsageStore,
 };
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -141,6 +144,27 @@ fn the_last_address_is_that_of_the_last_use() {
     assert_eq!(run(keys.usage(&system(), id)).unwrap().last_address, None, "not known");
 }
 
+/// A store that can be read and not written for long: what waits is a delta for each key and
+/// hour, however often it was tried.
+#[test]
+fn what_cannot_be_written_for_long_is_put_together() {
+    let store = ReadOnly::default();
+    let (keys, clock, id, token) = service(store.clone());
+    store.full.store(true, Ordering::SeqCst);
+    for _ in 0..100 {
+        run(keys.verify(&token, &READ)).unwrap();
+        clock.advance(Duration::from_secs(1));
+        assert!(run(keys.maintain()).is_err());
+    }
+    clock.advance(HOUR);
+    run(keys.verify(&token, &READ)).unwrap();
+    store.full.store(false, Ordering::SeqCst);
+    assert_eq!(run(keys.flush()).unwrap(), 2, "an hour and another");
+    let usage = run(keys.usage(&system(), id)).unwrap();
+    assert_eq!((usage.uses, usage.hours.len()), (101, 2));
+    assert_eq!(keys.dropped_uses(), 0);
+}
+
 /// At least once: a store that wrote and couldn't say so has the batch twice; one that
 /// didn't write has it once.
 #[test]
@@ -158,5 +182,43 @@ fn a_flush_that_failed_is_made_again() {
         run(keys.flush()).unwrap();
         let usage = run(keys.usage(&system(), id)).unwrap();
         assert_eq!((usage.uses, usage.last_used_at), (uses, Some(START)), "{fault:?}");
+    }
+}
+
+/// A store on a disk that may be full.
+#[derive(Clone, Default)]
+struct ReadOnly {
+    rows: RowStore,
+    full: Arc<AtomicBool>,
+}
+
+impl KeyStore for ReadOnly {
+    async fn get(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {
+        self.rows.get(id).await
+    }
+
+    async fn commit(&self, change: Change) -> Result<(), StoreError> {
+        self.rows.commit(change).await
+    }
+
+    async fn list(&self, query: &KeyQuery) -> Result<Vec<KeyRecord>, StoreError> {
+        self.rows.list(query).await
+    }
+
+    async fn log(&self, query: &LogQuery) -> Result<Vec<(u64, Event)>, StoreError> {
+        self.rows.log(query).await
+    }
+}
+
+impl UsageStore for ReadOnly {
+    async fn add(&self, batch: &[UsageDelta]) -> Result<(), StoreError> {
+        if self.full.load(Ordering::SeqCst) {
+            return Err(StoreError::new(StoreErrorKind::Other));
+        }
+        self.rows.add(batch).await
+    }
+
+    async fn usage(&self, keys: &[KeyId]) -> Result<HashMap<KeyId, Usage>, StoreError> {
+        self.rows.usage(keys).await
     }
 }

@@ -94,6 +94,17 @@ impl UsageDelta {
     pub fn last_used_at(&self) -> Option<Timestamp> {
         self.slots.iter().filter_map(|slot| slot.last_used_at).max()
     }
+
+    /// Adds more uses of the same key in the same hour.
+    pub(crate) fn merge(&mut self, more: &Self) {
+        if more.last_used_at() > self.last_used_at() {
+            self.last_address = more.last_address;
+        }
+        for (slot, more) in self.slots.iter_mut().zip(more.slots) {
+            slot.uses = slot.uses.saturating_add(more.uses);
+            slot.last_used_at = slot.last_used_at.max(more.last_used_at);
+        }
+    }
 }
 
 /// Unflushed uses of one key, counted without a lock: one atomic addition each.

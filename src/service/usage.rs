@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -24,7 +25,9 @@ pub(super) struct UsageBuffer {
 #[derive(Default)]
 struct Waiting {
     cells: Vec<Arc<UsageCell>>,
-    deltas: Vec<UsageDelta>,
+    /// Of hours that have ended, and what could not be written: by key and hour, so that a
+    /// store that takes nothing for long fills it no faster than keys are used.
+    deltas: BTreeMap<(KeyId, Timestamp), UsageDelta>,
 }
 
 impl UsageBuffer {
@@ -85,8 +88,9 @@ impl UsageBuffer {
         // With as much room as was needed this time, so that no use has to make it.
         let room = Vec::with_capacity(waiting.cells.len());
         let cells = std::mem::replace(&mut waiting.cells, room);
-        let mut deltas = std::mem::take(&mut waiting.deltas);
+        let waited = std::mem::take(&mut waiting.deltas);
         drop(waiting);
+        let mut deltas: Vec<_> = waited.into_values().collect();
         deltas.extend(cells.iter().filter_map(|cell| cell.take()));
         deltas
     }
@@ -97,7 +101,11 @@ impl UsageBuffer {
         let mut taken: Vec<UsageDelta> =
             keys.iter().filter_map(|key| cells.get(key)?.take()).collect();
         let mut waiting = self.waiting();
-        taken.extend(waiting.deltas.extract_if(.., |delta| keys.contains(&delta.key)));
+        for key in keys {
+            let hours = (*key, Timestamp::MIN)..=(*key, Timestamp::MAX);
+            let waited: Vec<_> = waiting.deltas.range(hours).map(|(place, _)| *place).collect();
+            taken.extend(waited.iter().filter_map(|place| waiting.deltas.remove(place)));
+        }
         taken
     }
 
@@ -110,10 +118,13 @@ impl UsageBuffer {
 
     fn keep(&self, delta: UsageDelta) {
         let mut waiting = self.waiting();
-        if waiting.deltas.len() < MOST {
-            waiting.deltas.push(delta);
-        } else {
-            self.dropped.fetch_add(delta.uses(), Ordering::Relaxed);
+        let is_full = waiting.deltas.len() >= MOST;
+        match waiting.deltas.entry((delta.key, delta.hour)) {
+            Entry::Occupied(mut waits) => waits.get_mut().merge(&delta),
+            Entry::Vacant(place) if !is_full => drop(place.insert(delta)),
+            Entry::Vacant(_) => {
+                self.dropped.fetch_add(delta.uses(), Ordering::Relaxed);
+            }
         }
     }
 
