@@ -131,7 +131,8 @@ impl Lease {
     }
 
     /// Puts what the store gave in the place of the old batch: `size` units that were asked
-    /// for at `from`, less the `cost` of the request that asked.
+    /// for at `from`, less the `cost` of the request that asked, which uses up first what was
+    /// left of the old one and too little for it.
     ///
     /// If they came too late to be used, the next ones are not asked for ahead.
     pub(crate) fn fill(&self, from: Timestamp, size: u32, cost: u32, now: Timestamp) {
@@ -141,7 +142,10 @@ impl Lease {
         }
         let mut state = self.state();
         state.batches += 1;
-        let (size, left) = (u64::from(size), u64::from(size.saturating_sub(cost)));
+        let rest = state.batch.filter(|old| old.holds(now)).map_or(0, |old| old.left);
+        let cost = u64::from(cost).saturating_sub(rest);
+        let size = u64::from(size);
+        let left = size.saturating_sub(cost);
         let batch = Batch { number: state.batches, from, until, size, left };
         if left > 0 && !batch.holds(now) {
             state.scarce = Some((now, now.saturating_add(self.lasts.max(LATE_PAUSE))));

@@ -138,3 +138,24 @@ fn a_lease_is_idle_when_it_says_nothing_more() {
     lease.be_scarce(at(5_000));
     assert!(!lease.is_idle(at(5_500)));
 }
+
+/// Requests of six units and batches of ten: each unit that the store gave is of use.
+#[test]
+fn what_is_too_little_for_a_request_is_used_by_the_next() {
+    let lease = Lease::of_quota(&Quota::new(10_000, Refill::Day).unwrap(), SECOND);
+    let (mut debited, mut passed) = (0, 0);
+    for _ in 0..600 {
+        if lease.take(at(0), 6).is_none() {
+            let size = lease.wanted(at(0), 6, 0);
+            debited += u64::from(size);
+            lease.fill(at(0), size, 6, at(0));
+        }
+        passed += 1;
+    }
+    let kept = left(&lease, at(0)) as u64;
+    assert_eq!(debited, passed * 6 + kept);
+    // But not beyond its end.
+    lease.fill(at(0), 10, 6, at(0));
+    lease.fill(at(1_000), 10, 6, at(1_000));
+    assert_eq!(left(&lease, at(1_000)), 4);
+}
