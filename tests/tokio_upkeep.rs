@@ -84,7 +84,7 @@ async fn what_else_is_asked_for_is_done_at_once_and_each_day_and_reported() {
                 match nth {
                     0 => Ok(7),
                     1 => Err(StoreError::new(StoreErrorKind::Unavailable)),
-                    // It is given up, and asked for anew.
+                    // It is given up and told of, and asked for anew.
                     _ => std::future::pending().await,
                 }
             }
@@ -99,9 +99,9 @@ async fn what_else_is_asked_for_is_done_at_once_and_each_day_and_reported() {
     tokio::time::sleep(DAY * 3 / 2).await;
     assert_eq!(seen(), [2, 1]);
     tokio::time::sleep(DAY).await;
-    assert_eq!(seen(), [3, 1]);
+    assert_eq!(seen(), [3, 2]);
     tokio::time::sleep(DAY).await;
-    assert_eq!(seen(), [4, 1]);
+    assert_eq!(seen(), [4, 3]);
     upkeep.shutdown().await.unwrap();
 }
 
@@ -197,4 +197,26 @@ mod broken {
             error()
         }
     }
+}
+
+fn broken() -> Result<(), StoreError> {
+    panic!("in the midst of it")
+}
+
+#[tokio::test]
+async fn a_part_that_panicked_is_told_of_at_the_end_and_the_uses_are_written() {
+    let store = MemoryStore::new();
+    let keys = KeyService::new(scheme(), store.clone());
+    let upkeep = TokioUpkeep::new(keys.clone())
+        .each(Duration::from_secs(86_400), || async { broken() })
+        .start(&Handle::current());
+    let admin = Actor::system("test");
+    let issued = keys.issue(&admin, NewKey::named("cron").owner("org_1")).await.unwrap();
+    let (id, key) = (issued.id(), issued.into_key());
+    tokio::task::yield_now().await;
+    keys.verify(key.expose_secret(), &REQUEST).await.unwrap();
+    let error = upkeep.shutdown().await.unwrap_err();
+    assert!(error.to_string().contains("in a panic"), "{error}");
+    let usage = keyward::UsageStore::usage(&store, &[id]).await.unwrap();
+    assert_eq!(usage[&id].uses, 1);
 }

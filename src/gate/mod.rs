@@ -283,8 +283,9 @@ impl Admitted {
     /// What is to be added to the response: names in lower case, values of 0x20 to 0x7E.
     ///
     /// - `ratelimit-policy` and `ratelimit` (draft-ietf-httpapi-ratelimit-headers-11) if the
-    ///   key has limits: all of them, and the tightest. The partition key is the id of the
-    ///   key, which is public, as it is shown (`key_…`).
+    ///   key has local limits: all of them, and the tightest. Of limits that processes share
+    ///   they tell nothing, for what is left of those is not known here. The partition key is
+    ///   the id of the key, which is public, as it is shown (`key_…`).
     /// - `cache-control: no-store` if the key was in the query. It replaces the handler's.
     pub fn headers(&self) -> Vec<(&'static str, String)> {
         let (record, now) = (self.verified.record(), self.verified.at());

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::error::StoreError;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::service::KeyService;
 use crate::store::Hints;
 
@@ -94,10 +94,7 @@ impl TokioUpkeep {
                         () = hints.next() => {}
                         _ = stopped.wait_for(|stopped| *stopped) => return,
                     }
-                    let caught_up = timeout(LONGEST_PASS, driver.keys.catch_up()).await;
-                    if let Ok(Err(error)) = caught_up {
-                        (driver.on_error)(&error);
-                    }
+                    driver.within(driver.keys.catch_up()).await;
                     sleep(BETWEEN_HINTS).await;
                 }
             })
@@ -133,7 +130,8 @@ impl TokioUpkeep {
         self
     }
 
-    /// Who hears when a pass fails. What it was about waits for the next pass.
+    /// Who hears when a pass fails or takes longer than 30 seconds. What it was about waits for
+    /// the next pass.
     pub fn on_error(self, hear: impl Fn(&StoreError) + Send + Sync + 'static) -> Self {
         Self { on_error: Arc::new(hear), ..self }
     }
@@ -160,13 +158,24 @@ impl Driver {
         F: Future<Output = Result<T, StoreError>>,
     {
         loop {
-            if let Ok(Err(error)) = timeout(LONGEST_PASS, ask()).await {
-                (self.on_error)(&error);
-            }
+            self.within(ask()).await;
             tokio::select! {
                 () = sleep(jittered(interval)) => {}
                 _ = self.stopped.wait_for(|stopped| *stopped) => return,
             }
+        }
+    }
+}
+
+impl Driver {
+    /// Waits for a pass as long as one may take, and tells what went wrong.
+    async fn within<T>(&self, pass: impl Future<Output = Result<T, StoreError>>) {
+        let ended = timeout(LONGEST_PASS, pass).await.unwrap_or_else(|_| {
+            let error = StoreError::new(StoreErrorKind::Unavailable);
+            Err(error.with_context("it took longer than 30 seconds, and was given up"))
+        });
+        if let Err(error) = ended {
+            (self.on_error)(&error);
         }
     }
 }
@@ -184,13 +193,19 @@ impl RunningUpkeep {
     ///
     /// # Errors
     ///
-    /// The store can't be written; those uses are lost with the process.
+    /// The store can't be written; those uses are lost with the process. Or upkeep, or a part
+    /// of it, had ended before: the store, a hint or who hears of errors panicked.
     pub async fn shutdown(mut self) -> Result<(), StoreError> {
         let _ = self.stop.send(true);
+        let mut ended = Ok(());
         for task in std::mem::take(&mut self.tasks) {
-            let _ = task.await;
+            if let Err(error) = task.await {
+                let told = StoreError::new(StoreErrorKind::Other).with_source(error);
+                ended = Err(told.with_context("upkeep had ended before, in a panic"));
+            }
         }
-        self.keys.flush().await.map(|_| ())
+        self.keys.flush().await?;
+        ended
     }
 }
 

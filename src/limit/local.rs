@@ -77,7 +77,9 @@ impl LocalLimits {
     /// This takes a lock and may allocate: keep the answer as long as the rules
     /// are the same. When rules change, an unchanged rate or quota keeps its
     /// counter; a changed one that keeps its name starts with as long a wait as
-    /// before, at most with nothing left, so that no edit refills it. A removed
+    /// before, at most with nothing left. So no edit locks anybody out, and a single one
+    /// to a higher rate refills nothing; but a wait that the new rule can't express is
+    /// forgotten, and one that lasts as long is fewer units of a lower rate. A removed
     /// rule is forgotten.
     pub fn cells(&self, key: [u8; 10], rules: &LimitRules, now: Timestamp) -> Arc<LimitCells> {
         self.0.keys.cells(&key, rules, now)
