@@ -98,6 +98,15 @@ fn one_key_came_of_it(rows: &RowStore, keys: &KeyService, answers: [Answer; 2], 
             |event: &Event| event.details.get("reason").map(String::as_str) == Some("superseded");
         assert!(events[0].action == Action::Revoked && told(&events[0]), "{case}: {events:?}");
     }
+    // Whoever asks again is told of the key that lives, whichever pepper is current there.
+    for peppers in [[1, 2], [2, 1]] {
+        let store = rows.clone();
+        let node = builder(scheme(&peppers), store, &FakeClock::at(START), 3).build();
+        match run(node.issue(&system(), new())) {
+            Err(ManageError::AlreadyIssued(view)) => assert_eq!(view.id, winner.id(), "{case}"),
+            other => panic!("{case}: {other:?}"),
+        }
+    }
     let key = winner.into_key();
     run(keys.verify(key.expose_secret(), &READ)).unwrap();
 }

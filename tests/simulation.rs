@@ -137,6 +137,22 @@ fn simulations_of_keys_that_do_not_work() {
     assert_eq!(broken, [id]);
 }
 
+/// A key that would refuse an edit hides no other, and an edit that fits none is wrong.
+#[test]
+fn an_edit_that_does_not_fit_one_key_is_tried_with_the_others() {
+    let world = World::new();
+    let short = world.issue(NewKey::named("short").owner("o").expires_at(at(50))).0;
+    let long = world.issue(NewKey::named("long").owner("o")).0;
+    let request = AccessRequest::new(LIVE);
+    let later = KeyEdit::new().not_before(at(60));
+    let (keys, host) = (&world.keys, &world.host);
+    let would_break = |query| block_on(keys.would_break(host, &query, &later, &request, at(0)));
+    assert_eq!(would_break(KeyQuery::new()).unwrap(), [long]);
+    block_on(keys.revoke(host, long, keyward::Reason::Unused)).unwrap();
+    assert!(would_break(KeyQuery::new()).is_err());
+    assert!(block_on(keys.simulate(host, short, &later, &request, at(0))).is_err());
+}
+
 /// A key whose record was changed in the database works for nothing, so no edit breaks it.
 #[test]
 fn no_edit_breaks_a_forged_key() {

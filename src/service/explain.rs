@@ -59,11 +59,13 @@ impl KeyService {
 
     /// Which of the queried keys a request works with now and would not after an edit.
     ///
-    /// Limits are left out: they depend on who else asks.
+    /// Limits are left out: they depend on who else asks. A key that the edit doesn't fit, for
+    /// dates of its own, would refuse it and is not broken by it.
     ///
     /// # Errors
     ///
-    /// No permission `api.key.view`; what is wrong with the edit; the store's own.
+    /// No permission `api.key.view`; what is wrong with the edit, if it fits none of the keys
+    /// that the request works with; the store's own.
     pub async fn would_break(
         &self,
         actor: &Actor,
@@ -75,7 +77,7 @@ impl KeyService {
         self.permit(actor, "api.key.view")?;
         let Some(query) = within(actor, query) else { return Ok(Vec::new()) };
         let (roles, now) = (self.roles(), self.now());
-        let (mut broken, mut invalid) = (Vec::new(), None);
+        let (mut broken, mut fits_one, mut invalid) = (Vec::new(), false, None);
         let allows = |body: &Body| {
             Subject { body, slot: None, roles: &roles }.evaluate(request, at) == Decision::Allow
         };
@@ -84,13 +86,15 @@ impl KeyService {
                 return;
             };
             match edit.apply(body, now) {
-                Ok(edited) if !allows(&edited) => broken.push(record.id()),
-                Ok(_) => {}
+                Ok(edited) => {
+                    fits_one = true;
+                    broken.extend((!allows(&edited)).then(|| record.id()));
+                }
                 Err(errors) => invalid = Some(errors),
             }
         };
         self.walk(query, visit).await?;
-        match invalid {
+        match invalid.filter(|_| !fits_one) {
             Some(errors) => Err(errors.into()),
             None => Ok(broken),
         }

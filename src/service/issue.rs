@@ -236,7 +236,7 @@ impl KeyService {
     /// The first attempt from `from` on whose id no other request has taken.
     async fn first_free(&self, repeat: &Repeat, from: u8) -> Result<u8, ManageError> {
         for attempt in from..ATTEMPTS {
-            let mut taken = false;
+            let (mut taken, mut ours) = (false, None);
             for id in self.0.scheme.ids(repeat.random(attempt)) {
                 let Some(record) = self.0.store.get(id).await? else { continue };
                 if record.id() != id {
@@ -244,12 +244,17 @@ impl KeyService {
                 }
                 taken = true;
                 // What can't be read may be the very key that is asked for.
-                match &record.readable()?.idempotency {
-                    Some(mark) if mark.key == repeat.mark.key => {
-                        return Err(self.answer_again(repeat, &record).await);
-                    }
-                    _ => {}
+                let body = record.readable()?;
+                let is_ours =
+                    body.idempotency.as_ref().is_some_and(|mark| mark.key == repeat.mark.key);
+                // Of two that nodes with different peppers have made, one was revoked.
+                let is_revoked = matches!(body.state, State::Revoked { .. });
+                if is_ours && (ours.is_none() || !is_revoked) {
+                    ours = Some(record);
                 }
+            }
+            if let Some(record) = ours {
+                return Err(self.answer_again(repeat, &record).await);
             }
             if !taken {
                 return Ok(attempt);
