@@ -51,7 +51,7 @@ impl KeyService {
         let record = scheme.sealed(body);
         let event = self.event_id()?;
         match self.insert(actor, &record, Action::Imported, event, now).await {
-            Ok(()) => Ok(self.issued(&record)),
+            Ok(()) => Ok(self.changed(&record).await),
             Err(ManageError::Store(error)) if error.kind() == StoreErrorKind::AlreadyExists => {
                 let taken = |error| match error {
                     ManageError::NotFound => {

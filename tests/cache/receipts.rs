@@ -72,6 +72,9 @@ fn a_receipt_says_what_its_store_allows_other_nodes() {
     let alone = || builder(scheme(&[1]), store.clone(), &clock, store_reads(&store));
     assert_eq!(receipt(alone()), Duration::from_secs(9));
     assert_eq!(receipt(alone().max_staleness(A_LITTLE)), A_LITTLE);
+    // What can't be read may be the most that a node takes.
+    store.set_deaf(true);
+    assert_eq!(receipt(alone()), Duration::from_secs(3_600));
     let silent = builder(scheme(&[1]), RowStore::default(), &clock, 1);
     assert_eq!(receipt(silent), BOUND);
 }

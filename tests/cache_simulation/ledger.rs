@@ -24,6 +24,8 @@ pub(crate) struct Ledger {
     pub(crate) seen: HashMap<(usize, KeyId), (String, u64)>,
     /// Until when each node's promises may fall short, for a bound it never heard of.
     pub(crate) unknown: [u64; NODES],
+    /// Since when a key is known to be there, in the database as it is now.
+    since: HashMap<KeyId, u64>,
     pub(crate) accepted: u64,
     pub(crate) refused: u64,
     pub(crate) unavailable: u64,
@@ -39,6 +41,25 @@ impl Ledger {
         if database.record(id).is_some_and(|record| record.to_document() == document) {
             self.everywhere.entry(id).or_insert((document, at));
         }
+    }
+
+    /// Since when a key has been there, if that is longer than any answer may be old.
+    pub(crate) fn stood(&mut self, id: KeyId, now: u64, database: &Database) -> Option<u64> {
+        const LONGEST_BOUND: u64 = 12_500_000;
+        database.record(id)?;
+        let since = *self.since.entry(id).or_insert(now);
+        (now > since + LONGEST_BOUND).then_some(since)
+    }
+
+    /// Whether it was there all the time since: no row is ever deleted, but the database may
+    /// be replaced.
+    pub(crate) fn stands(&self, id: KeyId, since: u64) -> bool {
+        self.since.get(&id) == Some(&since)
+    }
+
+    /// All rows may be others now.
+    pub(crate) fn replaced(&mut self) {
+        self.since.clear();
     }
 
     pub(crate) fn saw(

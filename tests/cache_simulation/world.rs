@@ -107,8 +107,16 @@ impl World {
         let (time, ledger) = (self.time.clone(), Rc::clone(&self.ledger));
         self.tasks.spawn(node, async move {
             let began = time.now();
+            let stood = ledger.borrow_mut().stood(id, began, &database);
             let answer = cache.get(id).await;
             let held = database.record(id);
+            if matches!(answer, Ok(None))
+                && stood.is_some_and(|since| ledger.borrow().stands(id, since))
+            {
+                let now = time.now();
+                let fault = format!("node {node}: no {id} at {now}, though it was there");
+                ledger.borrow_mut().faults.push(fault);
+            }
             ledger.borrow_mut().saw(
                 node,
                 id,
@@ -247,6 +255,7 @@ impl World {
             .fold(bound, u64::max);
         let mut ledger = self.ledger.borrow_mut();
         let ledger = &mut *ledger;
+        ledger.replaced();
         // A revoke that this copy lacks is undone. One that it has is to be heard of.
         for number in 0..KEYS {
             let id = key(number);

@@ -135,6 +135,10 @@ impl<S: KeyStore + Clone> KeyStore for Faulty<S> {
         let (found, fault) = self.call(self.inner.log(query)).await;
         Ok(if fault == Some(Fault::Twice) { twice(found?) } else { found? })
     }
+
+    async fn max_staleness(&self) -> Result<Option<Duration>, StoreError> {
+        self.call(self.inner.max_staleness()).await.0
+    }
 }
 
 impl<S: ChangeFeed + Clone> ChangeFeed for Faulty<S> {

@@ -179,6 +179,9 @@ impl KeyStore for MapStore {
     }
 
     async fn max_staleness(&self) -> Result<Option<Duration>, StoreError> {
+        if self.tables.lock().unwrap().deaf {
+            return Err(StoreError::new(StoreErrorKind::Unavailable));
+        }
         self.call(|tables| Some(tables.max_staleness.unwrap_or(DEFAULT_MAX_STALENESS))).await
     }
 }
