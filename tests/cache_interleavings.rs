@@ -68,7 +68,11 @@ mod cache {
         }
 
         fn found(&self) -> Option<u64> {
-            self.shelf.with(&ID, |entry| entry.0)
+            self.found_having(self.freshness.read())
+        }
+
+        fn found_having(&self, heard: Fresh) -> Option<u64> {
+            self.shelf.with(heard, &ID, |entry| entry.0)
         }
     }
 
@@ -149,9 +153,9 @@ mod cache {
             });
             let (pass_seen, found) = if freshness_first {
                 let fresh = node.freshness.read();
-                (fresh.pass, node.found())
+                (fresh.pass, node.found_having(fresh))
             } else {
-                let found = node.found();
+                let found = node.found_having(Fresh::NOTHING);
                 (node.freshness.read().pass, found)
             };
             assert!(pass_seen == 0 || found.is_none(), "fresh, and from before");
@@ -220,10 +224,12 @@ mod cache {
                 writing.shelf.evict(&ID);
                 writing.freshness.publish(fresh(1));
             });
-            let pass = node.freshness.read().pass;
-            let found = node.found();
-            assert!(pass == 0 || found.is_none());
-            assert!(node.shelf.with(&OTHER, |entry| entry.0).is_some_and(|version| version >= 3));
+            let heard = node.freshness.read();
+            let found = node.found_having(heard);
+            assert!(heard.pass == 0 || found.is_none());
+            assert!(
+                node.shelf.with(heard, &OTHER, |entry| entry.0).is_some_and(|version| version >= 3)
+            );
             writer.join().unwrap();
             assert_eq!(node.found(), None);
         });

@@ -113,8 +113,8 @@ mod cache {
             self.shelf.fill(&IDS[which], noted, Entry(version));
         }
 
-        fn found(&self, which: usize) -> Option<u64> {
-            self.shelf.with(&IDS[which], |entry| entry.0)
+        fn found(&self, which: usize, heard: Fresh) -> Option<u64> {
+            self.shelf.with(heard, &IDS[which], |entry| entry.0)
         }
 
         /// A change of this node's own, after which it finds nothing older.
@@ -122,7 +122,8 @@ mod cache {
             self.shelf.begin_change(&IDS[which]);
             let version = self.database.change(which);
             self.shelf.end_change(&IDS[which]);
-            assert!(self.found(which).is_none_or(|found| found >= version), "its own change");
+            let found = self.found(which, self.freshness.read());
+            assert!(found.is_none_or(|found| found >= version), "its own change");
         }
 
         /// Catches up with the log.
@@ -141,7 +142,7 @@ mod cache {
             let pass = self.freshness.read();
             let whole = if pass.pass == 0 { Fresh::NOTHING } else { fresh(pass.pass) };
             assert_eq!(pass, whole, "read in pieces");
-            let found = self.found(which);
+            let found = self.found(which, pass);
             self.judge(which, pass, found);
         }
 
@@ -188,7 +189,8 @@ mod cache {
         node.pass();
         for which in 0..IDS.len() {
             let version = node.database.versions[which].load(SeqCst);
-            assert!(node.found(which).is_none_or(|found| found == version), "kept from before");
+            let found = node.found(which, node.freshness.read());
+            assert!(found.is_none_or(|found| found == version), "kept from before");
         }
     }
 
@@ -209,7 +211,7 @@ mod cache {
             Node::verify
         } else {
             |node, which| {
-                let found = node.found(which);
+                let found = node.found(which, Fresh::NOTHING);
                 node.judge(which, node.freshness.read(), found);
             }
         };

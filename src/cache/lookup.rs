@@ -19,14 +19,13 @@ impl KeyCache {
     #[inline]
     pub(crate) fn find(&self, id: KeyId) -> Option<(KeyRecord, Moment)> {
         let inner = &*self.0;
-        // Before the table: what a pass removed is gone there once the pass is seen here.
         let fresh = inner.freshness.read();
         let moment = inner.settings.clock.moment();
         let now = Instant::from(moment);
         if !fresh.holds(now) {
             return None;
         }
-        let record = inner.shelf.with(id.as_bytes(), |entry| {
+        let record = inner.shelf.with(fresh, id.as_bytes(), |entry| {
             let usable = entry.is_of_log(fresh) && entry.is_young(now);
             usable.then(|| entry.record.clone())
         });
@@ -58,7 +57,7 @@ impl KeyCache {
         let fresh = self.0.freshness.read();
         let now = self.instant();
         let kept = |entry: &Entry| entry.is_of_log(fresh) && entry.is_young(now);
-        let is_kept = || self.0.shelf.with(id.as_bytes(), kept).unwrap_or_default();
+        let is_kept = || self.0.shelf.with(fresh, id.as_bytes(), kept).unwrap_or_default();
         !fresh.holds(now) && (fresh.at == Instant::NEVER || is_kept())
     }
 
@@ -67,7 +66,7 @@ impl KeyCache {
         let slack = micros(self.0.settings.stale_if_error?);
         let fresh = self.0.freshness.read();
         let now = self.instant();
-        let record = self.0.shelf.with(id.as_bytes(), |entry| {
+        let record = self.0.shelf.with(fresh, id.as_bytes(), |entry| {
             let usable = entry.is_of_log(fresh) && entry.is_fresh_within(fresh, now, slack);
             usable.then(|| entry.record.clone())
         });
@@ -117,7 +116,7 @@ impl KeyCache {
         };
         let fresh = inner.freshness.read();
         let noted = inner.shelf.note(id.as_bytes());
-        let before = inner.shelf.with(id.as_bytes(), Entry::clone);
+        let before = inner.shelf.with(fresh, id.as_bytes(), Entry::clone);
         let reading = Reading { noted, started: self.instant() };
         lead.reads(reading);
         let asked = inner.source.get_dyn(id);

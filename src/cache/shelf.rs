@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use super::entry::Entry;
 use super::fence::Fence;
+use super::freshness::Fresh;
 use super::sync::{Mutex, MutexGuard, PoisonError};
 use super::table::Table;
 
@@ -35,8 +36,16 @@ impl Shelf {
         Self { fence, table: Table::new(capacity), writing: Mutex::default() }
     }
 
+    /// Asks the entry with this id something, on behalf of somebody who had `heard` so much
+    /// before: what a pass has removed is gone here once that pass has been heard of, but
+    /// whoever looks first and hears then may hold what was just removed.
     #[inline]
-    pub(super) fn with<R>(&self, id: &[u8; 10], ask: impl FnMut(&Entry) -> R) -> Option<R> {
+    pub(super) fn with<R>(
+        &self,
+        _heard: Fresh,
+        id: &[u8; 10],
+        ask: impl FnMut(&Entry) -> R,
+    ) -> Option<R> {
         self.table.with(id, ask)
     }
 

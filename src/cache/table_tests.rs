@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::entry::Entry;
 use super::fence::Fence;
-use super::freshness::Instant;
+use super::freshness::{Fresh, Instant};
 use super::shelf::Shelf;
 use super::table::Table;
 use crate::record::KeyRecord;
@@ -130,8 +130,8 @@ fn what_is_older_than_what_was_seen_is_not_kept() {
     for number in 2..40 {
         shelf.fill(&id(number), shelf.note(&id(number)), entry(id(number), 1));
         // What was asked for stays rather than it.
-        shelf.with(&id(number), |_| ());
+        shelf.with(Fresh::NOTHING, &id(number), |_| ());
     }
-    assert!(shelf.with(&one, |_| ()).is_none(), "it had to go");
+    assert!(shelf.with(Fresh::NOTHING, &one, |_| ()).is_none(), "it had to go");
     assert!(!shelf.fill(&one, under_way, entry(one, 1)));
 }
