@@ -9,7 +9,7 @@ use keyward::{
 };
 
 use super::servers::Postgres;
-use super::{common, store};
+use super::{common, leases, store};
 use crate::PostgresStore;
 
 const CLIENTS: usize = 64;
@@ -97,6 +97,19 @@ async fn and_so_they_do_where_all_is_serializable() {
     let lists = [charge(0, rate(all), 1)];
     assert_eq!(race(&limits, times, &lists).await, times * CLIENTS);
     assert!(matches!(limits.take(&lists).await.unwrap(), Taken::Denied { .. }));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "needs PostgreSQL"]
+async fn leased_clients_stay_within_the_stated_bound() {
+    let (passed, most) = leases::hold_while_all_are_busy(limits().await).await;
+    println!("{passed} admitted of {most}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "needs PostgreSQL"]
+async fn leases_are_void_after_a_pause() {
+    leases::are_void_after_a_pause(limits().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

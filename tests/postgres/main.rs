@@ -9,6 +9,8 @@ mod common;
 mod faulted;
 #[path = "../fleet/mod.rs"]
 mod fleet;
+#[path = "../leases/mod.rs"]
+mod leases;
 #[path = "../roll/mod.rs"]
 mod roll;
 #[path = "../servers/mod.rs"]

@@ -14,6 +14,8 @@ use keyward::{
 use redis::{Client, Connection};
 
 mod hints;
+#[path = "../leases/mod.rs"]
+mod leases;
 #[path = "../servers/redis.rs"]
 mod servers;
 mod wrong;
@@ -129,56 +131,17 @@ fn limits_prefix(limits: &RedisLimits) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 #[ignore = "needs Redis"]
 async fn leased_clients_stay_within_the_stated_bound() {
-    const RATE: u32 = 4_000;
-    const BURST: u32 = 400;
-    // A lease lasts a twentieth of the period.
-    const LASTS: Duration = Duration::from_millis(50);
     let server = Redis::start();
-    let (keys, limits) = (Keys::new(), fresh(&server));
-    let nodes: Vec<_> = (0..8).map(|_| keys.node(limits.clone()).build()).collect();
-    let limit = RateLimit::per_second(RATE).unwrap().burst(BURST).unwrap().leased();
-    let key = issue(&nodes[0], key().rate_limit(limit)).await;
-    let start = Instant::now();
-    let clients = (0..64).map(|client| {
-        let (node, key) = (nodes[client % 8].clone(), key.expose_secret().to_owned());
-        tokio::spawn(async move {
-            let mut passed = Vec::new();
-            while start.elapsed() < Duration::from_secs(3) {
-                let before = start.elapsed();
-                match node.verify(&key, &REQUEST).await {
-                    Ok(_) => passed.push((before, start.elapsed())),
-                    Err(VerifyError::Rejected(_)) => tokio::task::yield_now().await,
-                    Err(error) => panic!("{error:?}"),
-                }
-            }
-            passed
-        })
-    });
-    let mut passed = Vec::new();
-    for client in clients.collect::<Vec<_>>() {
-        passed.extend(client.await.unwrap());
-    }
-    let most = |window: Duration| {
-        f64::from(BURST) + f64::from(RATE) * (window + LASTS).as_secs_f64() + 1.0
-    };
-    // What began and ended within a window was admitted in it.
-    let ms = Duration::from_millis;
-    for (from, length) in
-        (0..60_u64).flat_map(|at| [20, 50, 100, 500, 3_500].map(|l| (ms(50 * at), ms(l))))
-    {
-        let within =
-            |(before, after): &&(Duration, Duration)| *before >= from && *after <= from + length;
-        let admitted = passed.iter().filter(within).count();
-        let most = most(length);
-        assert!(
-            u32::try_from(admitted).is_ok_and(|admitted| f64::from(admitted) <= most),
-            "{admitted} within {length:?} from {from:?}, more than {most}"
-        );
-    }
+    let (passed, most) = leases::hold_while_all_are_busy(fresh(&server)).await;
     let calls: String =
         redis::cmd("INFO").arg("commandstats").query(&mut connect(&server)).unwrap();
-    println!("{} admitted of {}\n{calls}", passed.len(), most(start.elapsed()));
-    assert!(passed.len() > 3_000, "{} passed: leases starve", passed.len());
+    println!("{passed} admitted of {most}\n{calls}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "needs Redis"]
+async fn leases_are_void_after_a_pause() {
+    leases::are_void_after_a_pause(fresh(&SERVER)).await;
 }
 
 #[tokio::test]
