@@ -6,68 +6,71 @@
 #![cfg(feature = "sqlite")]
 
 mod common;
+mod revoked;
 mod sqlite;
+#[path = "common/turns.rs"]
+mod turns;
 
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread;
-use std::time::Duration;
 
 use common::{READ, new_key, scale, system};
-use keyward::{KeyCache, KeyService, Reason, SqliteStore, VerifyError};
+use keyward::{KeyCache, KeyService, SharedKeyStore, SqliteStore, VerifyError};
 use pollster::block_on;
+use revoked::{History, READERS, Seen, Stale};
 use sqlite::Scratch;
 
 /// A service on this handle; every second reader's goes through a cache.
 fn service(store: &SqliteStore, reader: usize) -> KeyService {
-    let scheme = common::scheme(&[1]);
     if reader.is_multiple_of(2) {
-        KeyService::new(scheme, store.clone())
+        over(store.clone())
     } else {
-        KeyService::new(scheme, KeyCache::builder(store.clone()).read_through().build())
+        over(KeyCache::builder(store.clone()).read_through().build())
     }
+}
+
+fn over(store: impl Into<SharedKeyStore>) -> KeyService {
+    KeyService::new(common::scheme(&[1]), store)
+}
+
+/// A history of a new key, by readers with these services, and by two on these handles.
+fn history(
+    number: usize,
+    handles: &[SqliteStore; 2],
+    readers: &[KeyService],
+) -> Result<Seen, String> {
+    let keys = service(&handles[number % 2], 0);
+    let issued = block_on(keys.issue(&system(), new_key("history"))).unwrap();
+    let (id, key) = (issued.id(), issued.into_key());
+    let (history, token) = (History::new(), key.expose_secret());
+    let seen = thread::scope(|scope| {
+        let history = &history;
+        let read = |keys| scope.spawn(move || block_on(history.read(keys, token)));
+        let readers: Vec<_> = readers.iter().map(read).collect();
+        let revoker = service(&handles[(number + 1) % 2], 0);
+        block_on(history.revoke(number, &revoker, id));
+        revoked::together(readers.into_iter().map(|reader| reader.join().unwrap()).collect())
+    });
+    let verified = block_on(keys.verify(token, &READ));
+    assert!(matches!(verified, Err(VerifyError::Rejected(_))));
+    seen
 }
 
 #[test]
 fn no_verify_allows_after_an_acknowledged_revoke() {
     let scratch = Scratch::new();
     let handles = sqlite::BOTH.map(|options| scratch.open_by(options));
-    for history in 0..20 * scale() {
-        let keys = service(&handles[history % 2], 0);
-        let issued = block_on(keys.issue(&system(), new_key("history"))).unwrap();
-        let (id, key) = (issued.id(), issued.into_key());
-        let clock = AtomicU64::new(1);
-        let (asked, acknowledged) = (AtomicU64::new(u64::MAX), AtomicU64::new(u64::MAX));
-        thread::scope(|scope| {
-            for reader in 0..6 {
-                let keys = service(&handles[reader / 3], reader);
-                let (key, clock, asked, acknowledged) = (&key, &clock, &asked, &acknowledged);
-                scope.spawn(move || {
-                    let mut denied_at = u64::MAX;
-                    for _ in 0..30 {
-                        let began = clock.fetch_add(1, SeqCst);
-                        let verified = block_on(keys.verify(key.expose_secret(), &READ));
-                        let ended = clock.fetch_add(1, SeqCst);
-                        match verified {
-                            Ok(_) => {
-                                assert!(began < acknowledged.load(SeqCst), "allowed after it");
-                                assert!(began < denied_at, "allowed after it was denied");
-                            }
-                            Err(VerifyError::Rejected(_)) => {
-                                assert!(ended > asked.load(SeqCst), "denied before it");
-                                denied_at = denied_at.min(ended);
-                            }
-                            Err(error) => panic!("{error}"),
-                        }
-                    }
-                });
-            }
-            thread::sleep(Duration::from_micros(history as u64 % 10 * 200));
-            asked.store(clock.fetch_add(1, SeqCst), SeqCst);
-            let revoker = service(&handles[(history + 1) % 2], 0);
-            block_on(revoker.revoke(&system(), id, Reason::Unused)).unwrap();
-            acknowledged.store(clock.fetch_add(1, SeqCst), SeqCst);
-        });
-        let verified = block_on(keys.verify(key.expose_secret(), &READ));
-        assert!(matches!(verified, Err(VerifyError::Rejected(_))));
-    }
+    let readers: Vec<_> =
+        (0..READERS).map(|reader| service(&handles[reader / 3], reader)).collect();
+    let numbers = 0..20 * scale();
+    revoked::check(&numbers.map(|number| history(number, &handles, &readers)).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_check_finds_a_stale_read_now_and_then() {
+    let scratch = Scratch::new();
+    let handles = sqlite::BOTH.map(|options| scratch.open_by(options));
+    let readers: Vec<_> =
+        (0..READERS).map(|reader| over(Stale::of(handles[reader / 3].clone()))).collect();
+    let found = (0..20).find_map(|number| history(number, &handles, &readers).err());
+    assert!(found.is_some_and(|error| error.starts_with("allowed after")));
 }

@@ -11,10 +11,14 @@ mod faulted;
 mod fleet;
 #[path = "../leases/mod.rs"]
 mod leases;
+#[path = "../revoked/mod.rs"]
+mod revoked;
 #[path = "../roll/mod.rs"]
 mod roll;
 #[path = "../servers/mod.rs"]
 mod servers;
+#[path = "../common/turns.rs"]
+mod turns;
 
 mod bad_input;
 mod cuts;

@@ -3,14 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::time::Duration;
 
 use keyward::{
-    Change, Expect, KeyEdit, KeyId, KeyRecord, KeyStore, LogQuery, ManageError, OwnerCap, Reason,
-    SlotUsage, StoreErrorKind, UsageDelta, UsageStore, VerifyError,
+    Change, Expect, KeyEdit, KeyId, KeyRecord, KeyService, KeyStore, LogQuery, ManageError,
+    OwnerCap, SlotUsage, StoreErrorKind, UsageDelta, UsageStore,
 };
 
+use super::revoked::{self, History, READERS, Seen, Stale};
 use super::servers::Postgres;
 use super::{common, service, service_through, store};
 use crate::PostgresStore;
@@ -140,64 +139,61 @@ async fn many_nodes_together_keep_a_cap() {
     }
 }
 
-/// Histories of issue, verify and revoke on two nodes: what a verify saw lies between what
-/// was acknowledged before it and what was asked before it ended.
+/// A history of a new key, by readers with these services, and by two on these nodes.
+async fn history(
+    number: usize,
+    nodes: &[PostgresStore; 2],
+    readers: &[KeyService],
+) -> Result<Seen, String> {
+    let keys = service(&nodes[number % 2]);
+    let issued = keys.issue(&common::system(), common::new_key("history")).await.unwrap();
+    let (id, history) = (issued.id(), Arc::new(History::new()));
+    let token: Arc<str> = issued.into_key().expose_secret().into();
+    let read = |keys: &KeyService| {
+        let (history, keys, token) = (Arc::clone(&history), keys.clone(), Arc::clone(&token));
+        tokio::spawn(async move { history.read(&keys, &token).await })
+    };
+    let readers: Vec<_> = readers.iter().map(read).collect();
+    history.revoke(number, &service(&nodes[(number + 1) % 2]), id).await;
+    let mut seen = Vec::new();
+    for reader in readers {
+        seen.push(reader.await.unwrap());
+    }
+    for node in nodes {
+        assert!(service(node).verify(&token, &common::READ).await.is_err());
+    }
+    revoked::together(seen)
+}
+
+/// Histories of issue, verify and revoke on two nodes.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL"]
 async fn no_verify_allows_after_an_acknowledged_revoke() {
     let nodes = nodes().await;
-    for history in 0..20 * common::scale() {
-        let keys = service(&nodes[history % 2]);
-        let issued = keys.issue(&common::system(), common::new_key("history")).await.unwrap();
-        let id: KeyId = issued.id();
-        let token: Arc<str> = issued.into_key().expose_secret().into();
-        let clock = Arc::new(AtomicU64::new(1));
-        let (asked, acknowledged) =
-            (Arc::new(AtomicU64::new(u64::MAX)), Arc::new(AtomicU64::new(u64::MAX)));
-        let readers: Vec<_> = (0..6)
-            .map(|reader| {
-                let service = if reader < 3 { service } else { service_through };
-                let keys = service(&nodes[reader % 2]);
-                let (token, clock) = (Arc::clone(&token), Arc::clone(&clock));
-                let (asked, acknowledged) = (Arc::clone(&asked), Arc::clone(&acknowledged));
-                tokio::spawn(async move {
-                    let mut denied_at = u64::MAX;
-                    for _ in 0..30 {
-                        let began = clock.fetch_add(1, SeqCst);
-                        let verified = keys.verify(&token, &common::READ).await;
-                        let ended = clock.fetch_add(1, SeqCst);
-                        match verified {
-                            Ok(_) => {
-                                let promised = acknowledged.load(SeqCst);
-                                assert!(
-                                    began < promised,
-                                    "allowed after a revoke was acknowledged"
-                                );
-                                assert!(began < denied_at, "allowed after it was denied");
-                            }
-                            Err(VerifyError::Rejected(_)) => {
-                                assert!(ended > asked.load(SeqCst), "denied before it was revoked");
-                                denied_at = denied_at.min(ended);
-                            }
-                            Err(error) => panic!("{error}"),
-                        }
-                    }
-                    denied_at
-                })
-            })
-            .collect();
-        tokio::time::sleep(Duration::from_micros(history as u64 % 10 * 500)).await;
-        asked.store(clock.fetch_add(1, SeqCst), SeqCst);
-        let revoker = service(&nodes[(history + 1) % 2]);
-        revoker.revoke(&common::system(), id, Reason::Unused).await.unwrap();
-        acknowledged.store(clock.fetch_add(1, SeqCst), SeqCst);
-        for reader in readers {
-            reader.await.unwrap();
-        }
-        for node in &nodes {
-            assert!(service(node).verify(&token, &common::READ).await.is_err());
-        }
+    let reader = |reader| {
+        let service = if reader < READERS / 2 { service } else { service_through };
+        service(&nodes[reader % 2])
+    };
+    let readers: Vec<_> = (0..READERS).map(reader).collect();
+    let mut seen = Vec::new();
+    for number in 0..20 * common::scale() {
+        seen.push(history(number, &nodes, &readers).await);
     }
+    revoked::check(&seen);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL"]
+async fn the_check_finds_a_stale_read_now_and_then() {
+    let nodes = nodes().await;
+    let stale = |reader: usize| Stale::of(nodes[reader % 2].clone());
+    let readers: Vec<_> =
+        (0..READERS).map(|reader| KeyService::new(common::scheme(&[1]), stale(reader))).collect();
+    let mut found = None;
+    for number in 0..20 {
+        found = found.or(history(number, &nodes, &readers).await.err());
+    }
+    assert!(found.is_some_and(|error| error.starts_with("allowed after")));
 }
 
 /// As many nodes as add uses of the same keys at the same moment.
