@@ -60,7 +60,15 @@ fn main() {
     ] {
         report.bar(name, ">= 0.9", |ratio| ratio >= 0.9);
     }
+    println!(
+        "pg_verify_over_pgbench: 16 clients on either side; reads that wait at the same time go to \
+         the\nserver in one statement, up to 64 rows of it, where pgbench sends one for each row; \
+         by_1: one\nclient on either side, so that nothing goes together, and tasks wake one another \
+         for each row"
+    );
     report.bar("pg_verify_over_pgbench", ">= 0.9", |ratio| ratio >= 0.9);
+    let by_1 = report.numbers.iter().filter(|(name, _)| name == "pg_verify_by_1_over_pgbench");
+    by_1.for_each(|(name, ratio)| println!("{name:<36} {ratio:>8.3}"));
     report.bar("cached_over_memory", "<= 1.2", |ratio| ratio <= 1.2);
     report.table("memory_verify", "memory");
     println!("\n{}", report.write("stores.json").display());

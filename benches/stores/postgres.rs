@@ -1,4 +1,10 @@
-//! Verifies that each ask the server, beside `pgbench` with the select they are made of.
+//! Verifies of which each waits for the server, beside `pgbench` with a select of one row.
+//!
+//! By 16 clients, the two are asked differently: the store puts the reads of callers who wait
+//! at the same time into one statement, of up to 64 rows, and `pgbench` sends one statement
+//! for each row. By one client nothing can go together, and all that a read costs shows: the
+//! store's statement also asks whether the server is a replica, and a caller's task and the
+//! store's wake one another for each answer, where `pgbench` waits in one thread.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -11,7 +17,7 @@ use crate::servers::postgres::{Postgres, program};
 use crate::servers::{Home, unprivileged};
 use crate::{issue, median, rate, service, tokens, verify};
 
-/// Clients at once, on either side.
+/// Clients at once, on either side, where there is more than one.
 const CLIENTS: usize = 16;
 const SECONDS: u64 = 3;
 /// Keys that `pgbench` asks for: each has a script of its own, and it takes 128.
@@ -36,26 +42,33 @@ pub(crate) async fn run(report: &mut Report, rounds: usize, keys: usize) {
     let ids = server.psql("postgres", &format!("SELECT id FROM keyward_keys LIMIT {ASKED}"));
     let pgbench = Pgbench::new(&server, &ids);
     let (mut theirs, mut verified, mut issued, mut issued_by_8) = (vec![], vec![], vec![], vec![]);
+    let (mut theirs_by_1, mut verified_by_1) = (vec![], vec![]);
     for _ in 0..rounds {
-        theirs.push(pgbench.round());
-        verified.push(round(&ours, &all).await);
+        theirs.push(pgbench.round(CLIENTS));
+        verified.push(round(&ours, &all, CLIENTS).await);
+        theirs_by_1.push(pgbench.round(1));
+        verified_by_1.push(round(&ours, &all, 1).await);
         issued.push(rate(200, 1, |number| issue(&ours, number)).await);
         issued_by_8.push(rate(800, 8, |number| issue(&ours, number)).await);
     }
     let [theirs, verified] = [theirs, verified].map(median);
+    let [theirs_by_1, verified_by_1] = [theirs_by_1, verified_by_1].map(median);
     report.number("postgres_issue_per_second", median(issued));
     report.number("postgres_issue_by_8_per_second", median(issued_by_8));
     report.number("postgres_verify_per_second", verified);
     report.number("pgbench_select_per_second", theirs);
+    report.number("postgres_verify_by_1_per_second", verified_by_1);
+    report.number("pgbench_select_by_1_per_second", theirs_by_1);
     report.number("pg_verify_over_pgbench", verified / theirs);
+    report.number("pg_verify_by_1_over_pgbench", verified_by_1 / theirs_by_1);
 }
 
 /// As many verifies as fit, by as many tasks as `pgbench` has clients.
-async fn round(service: &KeyService, tokens: &[String]) -> f64 {
+async fn round(service: &KeyService, tokens: &[String], clients: usize) -> f64 {
     let start = Instant::now();
     let end = start + Duration::from_secs(SECONDS);
     let mut tasks = tokio::task::JoinSet::new();
-    for task in 0..CLIENTS {
+    for task in 0..clients {
         let service = service.clone();
         let tokens: Vec<String> = tokens.iter().take(ASKED).cloned().collect();
         tasks.spawn(async move {
@@ -88,10 +101,10 @@ impl Pgbench {
         Self { scripts, url: server.url() }
     }
 
-    fn round(&self) -> f64 {
+    fn round(&self, clients: usize) -> f64 {
         let mut command: Command = unprivileged(program("pgbench"));
-        command.args(["-n", "-M", "prepared", "-j", "2", "-T", &SECONDS.to_string()]);
-        command.args(["-c", &CLIENTS.to_string()]);
+        command.args(["-n", "-M", "prepared", "-T", &SECONDS.to_string()]);
+        command.args(["-c", &clients.to_string(), "-j", &clients.min(2).to_string()]);
         for script in std::fs::read_dir(self.scripts.path()).unwrap() {
             command.arg("-f").arg(script.unwrap().path());
         }
