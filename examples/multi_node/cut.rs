@@ -55,7 +55,9 @@ pub(crate) async fn measure(
     tokio::time::sleep(beyond.saturating_duration_since(now())).await;
     let limit = Duration::from_secs(10);
     let closed = |fleet: &Fleet| fleet.nodes.iter().all(|node| node.closed(cut).is_some());
-    world.fleet.until(limit, closed).await?;
+    if !world.fleet.until(limit, closed).await? {
+        return Err("a node never answered 503 while it was cut off the database".into());
+    }
 
     let healed = now();
     world.fleet.set_lines(Line::Open);

@@ -17,8 +17,8 @@
 //! `KEYWARD_CUTS` that of rounds of part 4 (2).
 //!
 //! Figures are in `target/multi_node.json`, the distribution is drawn in
-//! `target/multi_node.svg`. It fails if a revoke is lost or a node stale, and not for being
-//! slow on a busy machine.
+//! `target/multi_node.svg`. It fails if a revoke is lost or a node stale, or if what that is
+//! counted after did not happen, and not for being slow on a busy machine.
 
 mod admin;
 mod chart;
@@ -168,6 +168,7 @@ async fn measure(
     };
     if let Some(restored) = &restored {
         report::restored(restored);
+        restored.happened()?;
     }
     let resurrections = world.fleet.resurrections(&revoked);
     world.fleet.end().await?;

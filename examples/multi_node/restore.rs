@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keyward::{Action, Timestamp};
+use keyward::Timestamp;
 
 use crate::admin::Admin;
 use crate::proxy::Line;
@@ -27,7 +27,7 @@ pub(crate) struct Restored {
     pub(crate) noticed: Vec<(bool, Option<f64>)>,
     /// Nodes that then did not say of each key what the database does.
     pub(crate) stale: usize,
-    /// Keys whose revoke was in the lost history only.
+    /// Revoked keys that the copy accepts, since their revokes were in the lost history only.
     pub(crate) alive_again: usize,
     pub(crate) revoked_again: usize,
     /// Revokes, of the lost history or later, that a node does not know after that.
@@ -75,24 +75,50 @@ pub(crate) async fn measure(
     let healed = now();
     world.fleet.set_lines(Line::Open);
     world.fleet.until(slack, all(half, world.fleet.nodes.len())).await?;
+    let truth = world.truth().await;
+    let changed = truth.iter().zip(&lost_truth).filter(|(one, other)| one != other).count();
+    let accepted = |index: &&usize| truth.get(**index) == Some(&Verdict::Accepted);
+    let alive_again = world.revoked.iter().filter(accepted).count();
+    let stale = world.disagreeing(slack).await?;
     let noticed = world.fleet.nodes.iter().enumerate().map(|(number, node)| {
         let late = number >= half;
         let start = if late { healed } else { there };
         (late, node.rewritten(replaced).map(|at| millis(at, start)))
     });
     let noticed = noticed.collect();
-    let truth = world.truth().await;
-    let changed = truth.iter().zip(&lost_truth).filter(|(one, other)| one != other).count();
-    let stale = world.disagreeing(slack).await?;
 
-    let is_revoke = |action| action == Action::Revoked;
-    let in_copy = world.admin.export_log().await?;
-    let alive_again = log.iter().filter(|(_, event)| is_revoke(event.action)).count()
-        - in_copy.iter().filter(|(_, event)| is_revoke(event.action)).count();
     let (revoked_again, everywhere_by) = world.admin.revoke_again(&log).await?;
     let lost = lost(world, everywhere_by).await?;
     let heads = [copied, head, outgrown];
     Ok(Restored { heads, changed, noticed, stale, alive_again, revoked_again, lost })
+}
+
+impl Restored {
+    /// Errs unless an older history did take the place of a newer one, which is what the
+    /// counts of stale nodes and lost revokes are about, and every node told of it.
+    pub(crate) fn happened(&self) -> Result {
+        let [copied, head, _] = self.heads;
+        if copied >= head {
+            return Err(format!(
+                "no older copy took the database's place: the log ended at {head}, and that of \
+                 the copy at {copied}"
+            )
+            .into());
+        }
+        if self.changed == 0 {
+            return Err("the copy judges every token as the lost database did".into());
+        }
+        if self.alive_again == 0 {
+            return Err("no revoked key was alive again in the copy".into());
+        }
+        match self.noticed.iter().position(|(_, noticed)| noticed.is_none()) {
+            Some(node) => Err(format!(
+                "node {node} did not notice that the database was replaced by an older copy"
+            )
+            .into()),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Makes keys, a copy, and then changes of every kind that the copy does not know.
