@@ -53,6 +53,23 @@ fn the_page_works_below_a_path() {
     });
 }
 
+#[test]
+#[ignore = "needs Chromium"]
+fn an_address_that_cannot_be_decoded_is_taken_as_it_is() {
+    browse("address", &[404], |page, _| async move {
+        page.sign_in().await;
+        page.says(".key-name", "Administrator").await;
+        for address in ["#/keys/%", "#/keys/%c3%28"] {
+            page.go(address).await;
+            page.says("h1", "Key").await;
+            page.says(".callout", "There is no such key").await;
+            assert_eq!(page.count("tr[data-key]").await, 0, "{address}");
+            page.press("All keys").await;
+            page.says(".key-name", "Administrator").await;
+        }
+    });
+}
+
 /// The tests rely on it: what is broken is seen.
 #[test]
 #[ignore = "needs Chromium"]

@@ -36,10 +36,19 @@ function route({ focus = true } = {}) {
   }
   closeAll();
   if (page === "reports") show(reportsView());
-  else if (page === "keys" && id) show(detailView(decodeURIComponent(id), options));
+  else if (page === "keys" && id) show(detailView(decoded(id), options));
   else show(listView(options));
   if (focus) (main.querySelector("h1") ?? main).focus({ preventScroll: true });
   scrollTo(0, 0);
+}
+
+/** A part of the address as it was meant; as it is if it can't be decoded. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 function entered(found) {
