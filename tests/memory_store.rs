@@ -1,11 +1,12 @@
 //! The store in memory under threads: what readers see while others write.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use keyward::{
-    Actor, Environment, KeyEdit, KeyId, KeyQuery, KeyRecord, KeyScheme, KeyService, KeyStore,
-    ListPosition, LogQuery, ManageError, MemoryStore, NewKey, PepperRing,
+    AccessRequest, Actor, Environment, KeyEdit, KeyId, KeyQuery, KeyRecord, KeyScheme, KeyService,
+    KeyStore, ListPosition, LogQuery, ManageError, MemoryStore, NewKey, PepperRing, Reason,
+    VerifyError,
 };
 use pollster::block_on;
 
@@ -93,6 +94,58 @@ fn events_have_records(store: &MemoryStore, next: u64) -> u64 {
         assert!(record.version() >= event.version, "{event:?} came before its record");
     }
     next + entries.len() as u64
+}
+
+/// 20 histories by default, times `KEYWARD_TEST_SCALE`: what a verify saw lies between what
+/// was acknowledged before it and what was asked before it ended.
+#[test]
+fn no_verify_allows_after_an_acknowledged_revoke() {
+    const READ: AccessRequest<'_> = AccessRequest::new(Environment::PRODUCTION);
+    let keys = service(&MemoryStore::new());
+    let mut allowed = 0;
+    for history in 0..20 * scale() {
+        let issued =
+            block_on(keys.issue(&system(), NewKey::named("history").owner("org_1"))).unwrap();
+        let (id, key) = (issued.id(), issued.into_key());
+        let clock = AtomicU64::new(1);
+        let tick = || clock.fetch_add(1, Ordering::SeqCst);
+        let [asked, acknowledged] = [(); 2].map(|()| AtomicU64::new(u64::MAX));
+        let read = || {
+            let (mut allowed, mut denied_at) = (0, u64::MAX);
+            // Some more after the first that was denied.
+            let mut left = 10;
+            while left > 0 {
+                let began = tick();
+                let verified = block_on(keys.verify(key.expose_secret(), &READ));
+                let ended = tick();
+                match verified {
+                    Ok(_) => {
+                        assert!(began < acknowledged.load(Ordering::SeqCst), "allowed after it");
+                        assert!(began < denied_at, "allowed after it was denied");
+                        allowed += 1;
+                    }
+                    Err(VerifyError::Rejected(_)) => {
+                        assert!(ended > asked.load(Ordering::SeqCst), "denied before it");
+                        denied_at = denied_at.min(ended);
+                        left -= 1;
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            allowed
+        };
+        std::thread::scope(|scope| {
+            let readers: Vec<_> = (0..3).map(|_| scope.spawn(read)).collect();
+            while clock.load(Ordering::SeqCst) < 10 * (history as u64 % 10) {
+                std::thread::yield_now();
+            }
+            asked.store(tick(), Ordering::SeqCst);
+            block_on(keys.revoke(&system(), id, Reason::Unused)).unwrap();
+            acknowledged.store(tick(), Ordering::SeqCst);
+            allowed += readers.into_iter().map(|reader| reader.join().unwrap()).sum::<usize>();
+        });
+    }
+    assert!(allowed > 20 * scale(), "{allowed}: revokes came before the readers");
 }
 
 #[test]
