@@ -16,6 +16,7 @@ mod servers;
 
 mod cached;
 mod postgres;
+mod sizes;
 mod sqlite;
 
 use std::future::Future;
@@ -35,13 +36,14 @@ fn main() {
     let mut report = Report::default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
+        sizes::run(&mut report, keys).await;
         memory(&mut report).await;
         sqlite::run(&mut report, rounds, keys).await;
         postgres::run(&mut report, rounds, keys).await;
         cached::run(&mut report).await;
     });
     println!("{:<44} {:>12}", "per second, the median round; bytes", "");
-    let shown = |name: &str| name.ends_with("per_second") || name.ends_with("per_key");
+    let shown = |name: &str| name.ends_with("per_second") || name.contains("_bytes_per_");
     for (name, number) in report.numbers.iter().filter(|(name, _)| shown(name)) {
         println!("{name:<44} {number:>12.0}");
     }
