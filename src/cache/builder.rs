@@ -91,7 +91,7 @@ impl KeyCacheBuilder {
         self.with(|settings| settings.read_through = true)
     }
 
-    /// The most records kept, about a kilobyte each. The default is 100,000; what was not
+    /// The most records kept, about two kilobytes each. The default is 100,000; what was not
     /// asked for of late goes first. A thread that has verified holds on to the records that
     /// were kept then until it verifies again or ends: let few threads verify, and not each of
     /// a large pool once in a while.
