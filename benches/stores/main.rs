@@ -26,6 +26,9 @@ use keyward::{Environment, KeyScheme, KeyService, MemoryStore, PepperRing, Share
 use report::{Report, machine};
 
 fn main() {
+    if std::env::args().any(|argument| argument == sizes::ALONE) {
+        return sizes::tell(number("KEYWARD_BENCH_KEYS", 10_000));
+    }
     let rounds = number("KEYWARD_BENCH_ROUNDS", 5);
     let keys = number("KEYWARD_BENCH_KEYS", 10_000);
     println!("{}", machine());
@@ -34,9 +37,9 @@ fn main() {
          limit; {rounds} rounds; servers and clients on this machine\n"
     );
     let mut report = Report::default();
+    sizes::run(&mut report);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        sizes::run(&mut report, keys).await;
         memory(&mut report).await;
         sqlite::run(&mut report, rounds, keys).await;
         postgres::run(&mut report, rounds, keys).await;

@@ -1,6 +1,7 @@
 //! What a record takes in a cache, and an entry of the log on disk.
 
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use keyward::{Actor, KeyCache, KeyEdit, KeyService, PostgresStore, SqliteOptions, SqliteStore};
@@ -14,8 +15,32 @@ use crate::{keys, rate, scheme, service, tokens, verify};
 
 const LONG: Duration = Duration::from_secs(600);
 
-/// Before all else, since what others have freed would be filled first.
-pub(crate) async fn run(report: &mut Report, keys: usize) {
+/// What tells this bench to measure sizes and nothing else.
+pub(crate) const ALONE: &str = "--sizes";
+
+/// In a process of its own: what others have freed would be filled first, and what is freed
+/// here would be filled by others.
+pub(crate) fn run(report: &mut Report) {
+    let mut alone = Command::new(std::env::current_exe().unwrap());
+    let told = alone.arg(ALONE).stderr(Stdio::inherit()).output().unwrap();
+    assert!(told.status.success(), "the sizes could not be measured");
+    for line in String::from_utf8(told.stdout).unwrap().lines() {
+        let (name, number) = line.split_once(' ').unwrap();
+        report.number(name, number.parse().unwrap());
+    }
+}
+
+/// Measures them, and writes each on a line.
+pub(crate) fn tell(keys: usize) {
+    let mut report = Report::default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(measure(&mut report, keys));
+    for (name, number) in &report.numbers {
+        println!("{name} {number}");
+    }
+}
+
+async fn measure(report: &mut Report, keys: usize) {
     let name = format!("keyward-sizes-{}", std::process::id());
     let folder = std::env::temp_dir().join(name);
     std::fs::create_dir_all(&folder).unwrap();
