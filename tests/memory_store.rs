@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use keyward::{
     AccessRequest, Actor, Environment, KeyEdit, KeyId, KeyQuery, KeyRecord, KeyScheme, KeyService,
@@ -37,7 +39,7 @@ fn readers_see_every_key_once_and_no_event_before_its_record() {
     };
     let ids: Vec<KeyId> = (0..KEYS).map(issue).collect();
     let writing = AtomicBool::new(true);
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let writers: Vec<_> = (0..3)
             .map(|writer| {
                 let (keys, ids) = (&keys, &ids);
@@ -114,7 +116,9 @@ fn no_verify_allows_after_an_acknowledged_revoke() {
             let (mut allowed, mut denied_at) = (0, u64::MAX);
             // Some more after the first that was denied.
             let mut left = 10;
+            let end = Instant::now() + Duration::from_secs(60);
             while left > 0 {
+                assert!(Instant::now() < end, "never denied");
                 let began = tick();
                 let verified = block_on(keys.verify(key.expose_secret(), &READ));
                 let ended = tick();
@@ -134,10 +138,12 @@ fn no_verify_allows_after_an_acknowledged_revoke() {
             }
             allowed
         };
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             let readers: Vec<_> = (0..3).map(|_| scope.spawn(read)).collect();
-            while clock.load(Ordering::SeqCst) < 10 * (history as u64 % 10) {
-                std::thread::yield_now();
+            let soon = 10 * (history as u64 % 10);
+            let has_ended = thread::ScopedJoinHandle::is_finished;
+            while clock.load(Ordering::SeqCst) < soon && !readers.iter().any(has_ended) {
+                thread::yield_now();
             }
             asked.store(tick(), Ordering::SeqCst);
             block_on(keys.revoke(&system(), id, Reason::Unused)).unwrap();
@@ -153,7 +159,7 @@ fn threads_that_race_to_a_cap_get_exactly_as_many() {
     let store = MemoryStore::new();
     let keys = service(&store);
     let capped = system().key_cap(10);
-    let issued: usize = std::thread::scope(|scope| {
+    let issued: usize = thread::scope(|scope| {
         let racers: Vec<_> = (0..8)
             .map(|racer| {
                 let (keys, capped) = (&keys, &capped);

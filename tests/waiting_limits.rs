@@ -59,8 +59,8 @@ impl World {
         };
         let limits = Slow::default();
         let [admin, keys] = [1, 2].map(|seed| node(seed).limit_store(limits.clone()).build());
-        let strict = RateLimit::per_minute(100).unwrap().strict().fail_open();
-        let new = new_key("k").rate_limit(strict);
+        let strict = RateLimit::per_hour(1_000).unwrap().strict().fail_open();
+        let new = new_key("k").rate_limit(RateLimit::per_minute(3).unwrap()).rate_limit(strict);
         let issued = run(admin.issue(&system(), new)).unwrap();
         let (id, key) = (issued.id(), issued.into_key());
         let world = Self { store, clock, admin, keys, limits, id, key };
@@ -100,6 +100,10 @@ fn if_it_cannot_be_read_again_that_is_no_answer() {
         store.set_down(true);
     });
     assert_eq!(world.status(), 503);
+    // And what was counted in memory is given back: of three two had been used before.
+    world.store.set_down(false);
+    assert_eq!(run(world.keys.maintain()).unwrap().caught_up.entries, 0);
+    assert_eq!([world.status(), world.status()], [200, 429]);
 }
 
 #[test]

@@ -94,7 +94,7 @@ fn cached(store: SqliteStore, tokens: &[String]) -> Option<u64> {
     }
     let after = resident()?;
     drop((keys, through));
-    Some(after - before)
+    after.checked_sub(before)
 }
 
 /// An edit of two fields of each key, eight at a time.

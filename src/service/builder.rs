@@ -98,7 +98,8 @@ impl KeyServiceBuilder {
     /// receipts of a service without a [`KeyCache`](crate::KeyCache): zero is right where no
     /// node keeps a cache. By default the store is asked after each change
     /// ([`KeyStore::max_staleness`](crate::KeyStore::max_staleness)), and
-    /// [`DEFAULT_MAX_STALENESS`](crate::DEFAULT_MAX_STALENESS) taken from one that doesn't say.
+    /// [`DEFAULT_MAX_STALENESS`](crate::DEFAULT_MAX_STALENESS) taken from one that doesn't say;
+    /// for one that can't be asked it is an hour, the longest bound that any node takes.
     ///
     /// # Security
     ///

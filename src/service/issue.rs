@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use sha2::{Digest, Sha256};
 
 use super::issued::IssuedKey;
@@ -52,7 +54,9 @@ impl KeyService {
                         return Err(answer);
                     }
                     let key = assemble(&prefix, record.id(), &secret);
-                    return Ok(IssuedKey::new(key, self.issued(&record)));
+                    // No node can have kept what was before it.
+                    let receipt = self.receipt(&record, None, Duration::ZERO);
+                    return Ok(IssuedKey::new(key, receipt));
                 }
                 Err(ManageError::Store(error))
                     if error.kind() == StoreErrorKind::AlreadyExists && attempt < ATTEMPTS =>

@@ -75,8 +75,8 @@ pub struct Changed {
     /// The key after it.
     pub key: KeyView,
     /// When it is in effect on every node, whatever becomes of any: the instant of its
-    /// acknowledgement and the bound on staleness that nodes keep. That is at once for a new
-    /// key, and with a [`MemoryStore`](crate::MemoryStore) that no cache is over.
+    /// acknowledgement and the bound on staleness that nodes keep. That is at once for a key
+    /// that was issued, and with a [`MemoryStore`](crate::MemoryStore) that no cache is over.
     pub everywhere_by: Timestamp,
 }
 

@@ -90,7 +90,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     /// Whether the cache goes by the same clock, so that one reading does for both.
     cache_shares_clock: bool,
-    /// How stale other nodes may be, for a store that doesn't say.
+    /// How stale other nodes may be, if the host has said so.
     max_staleness: Option<Duration>,
     entropy: Entropy,
     observer: Option<Arc<dyn Observer>>,
@@ -202,18 +202,17 @@ impl KeyService {
 
     async fn changed(&self, record: &KeyRecord) -> Changed {
         let usage = self.usage_of(record.id()).await;
-        self.receipt(record, usage.as_ref()).await
+        let unseen_for = self.unseen_for().await;
+        self.receipt(record, usage.as_ref(), unseen_for)
     }
 
-    /// The receipt of a key that is new: no node can have kept what was before it.
-    fn issued(&self, record: &KeyRecord) -> Changed {
-        let now = self.now();
-        Changed { key: self.shown(record, None, now), everywhere_by: now }
+    /// How long from now a change that was acknowledged before the call may go unseen.
+    async fn unseen_for(&self) -> Duration {
+        self.0.store.unseen_for(self.0.max_staleness).await
     }
 
-    /// The receipt of a change that has been acknowledged.
-    async fn receipt(&self, record: &KeyRecord, usage: Option<&Usage>) -> Changed {
-        let unseen_for = self.0.store.unseen_for(self.0.max_staleness).await;
+    /// The receipt of a change that has been acknowledged, and may go unseen for so long.
+    fn receipt(&self, record: &KeyRecord, usage: Option<&Usage>, unseen_for: Duration) -> Changed {
         let now = self.now();
         let everywhere_by = now.saturating_add(unseen_for);
         Changed { key: self.shown(record, usage, now), everywhere_by }

@@ -100,6 +100,7 @@ impl KeyService {
             let body = self.believed(&record)?;
             // Asked for before the commit: nothing may come between it and the secret.
             let usage = self.usage_of(id).await;
+            let unseen_for = self.unseen_for().await;
             let now = self.now();
             let free = body.free_slot(now, rotation.grace, rotation.replace_older)?;
             self.check_excess(actor, body)?;
@@ -118,7 +119,8 @@ impl KeyService {
                 Err(error) => return Err(error),
                 Ok(record) => {
                     let key = assemble(&body.prefix, id, &secret);
-                    return Ok(IssuedKey::new(key, self.receipt(&record, usage.as_ref()).await));
+                    let receipt = self.receipt(&record, usage.as_ref(), unseen_for);
+                    return Ok(IssuedKey::new(key, receipt));
                 }
             }
         }

@@ -21,17 +21,20 @@ impl KeyService {
         let authentic = challenge.decide(&record, request, &roles, now)?;
         let taken = authentic.take(&self.0.limits, request.cost, &roles, now)?;
         let (slot, limit) = (authentic.slot, taken.tightest());
-        self.take_shared(&authentic, taken, request.cost, &roles, now).await?;
-        let Some(record) = self.another_since(&record).await? else {
+        let undo = UndoLocal { local: Some(taken), clock: &*self.0.clock };
+        self.take_shared(&authentic, request.cost, &roles, now).await?;
+        let Some(another) = self.another_since(&record).await? else {
+            undo.keep();
             self.count(challenge, &authentic, request, now);
             return Ok(Verified::new(record, slot, roles, request, now, limit));
         };
         let now = self.now();
-        let roles = self.roles_for(&record);
-        let authentic = challenge.decide(&record, request, &roles, now)?;
+        let roles = self.roles_for(&another);
+        let authentic = challenge.decide(&another, request, &roles, now)?;
+        undo.keep();
         let slot = authentic.slot;
         self.count(challenge, &authentic, request, now);
-        Ok(Verified::new(record, slot, roles, request, now, limit))
+        Ok(Verified::new(another, slot, roles, request, now, limit))
     }
 
     /// The record that a cache gives now, if it is another than the one it gave before the
@@ -48,18 +51,15 @@ impl KeyService {
         }
     }
 
-    /// Takes the limits that are counted in the shared store, in one call; gives the
-    /// local ones back if that refuses, fails or is dropped.
+    /// Takes the limits that are counted in the shared store, in one call.
     async fn take_shared(
         &self,
         authentic: &Authentic<'_>,
-        local: LocalTaken<'_>,
         cost: u32,
         roles: &Roles,
         now: Timestamp,
     ) -> Result<(), VerifyError> {
         let inner = &*self.0;
-        let undo = UndoLocal { local: Some(local), clock: &*inner.clock };
         let Some(store) = &inner.limit_store else {
             let context = "there is a shared limit, and the service has no limit store";
             let error = StoreError::new(StoreErrorKind::Other).with_context(context);
@@ -68,10 +68,7 @@ impl KeyService {
         let (body, owners) = (authentic.body, inner.limits.owner_rules());
         let claim = Claim::new(&inner.leases, &*inner.clock, body, owners, cost);
         match claim.take(store, now).await {
-            Ok(Claimed::Taken) => {
-                undo.keep();
-                Ok(())
-            }
+            Ok(Claimed::Taken) => Ok(()),
             Ok(Claimed::Denied { limit, retry_after, resets_at }) => {
                 let deny = match resets_at {
                     Some(resets_at) => Deny::QuotaExceeded { resets_at, retry_after, limit },

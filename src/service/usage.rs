@@ -1,5 +1,5 @@
-use std::collections::HashMap;
 use std::collections::btree_map::{BTreeMap, Entry};
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -25,9 +25,17 @@ pub(super) struct UsageBuffer {
 #[derive(Default)]
 struct Waiting {
     cells: Vec<Arc<UsageCell>>,
-    /// Of hours that have ended, and what could not be written: by key and hour, so that a
-    /// store that takes nothing for long fills it no faster than keys are used.
-    deltas: BTreeMap<(KeyId, Timestamp), UsageDelta>,
+    /// Of hours that have ended.
+    ended: Vec<UsageDelta>,
+    /// What could not be written: by key and hour, so that a store that takes nothing for long
+    /// fills it no faster than keys are used.
+    unwritten: BTreeMap<(KeyId, Timestamp), UsageDelta>,
+}
+
+impl Waiting {
+    fn is_full(&self) -> bool {
+        self.ended.len() + self.unwritten.len() >= MOST
+    }
 }
 
 impl UsageBuffer {
@@ -88,9 +96,10 @@ impl UsageBuffer {
         // With as much room as was needed this time, so that no use has to make it.
         let room = Vec::with_capacity(waiting.cells.len());
         let cells = std::mem::replace(&mut waiting.cells, room);
-        let waited = std::mem::take(&mut waiting.deltas);
+        let mut deltas = std::mem::take(&mut waiting.ended);
+        let unwritten = std::mem::take(&mut waiting.unwritten);
         drop(waiting);
-        let mut deltas: Vec<_> = waited.into_values().collect();
+        deltas.extend(unwritten.into_values());
         deltas.extend(cells.iter().filter_map(|cell| cell.take()));
         deltas
     }
@@ -101,10 +110,12 @@ impl UsageBuffer {
         let mut taken: Vec<UsageDelta> =
             keys.iter().filter_map(|key| cells.get(key)?.take()).collect();
         let mut waiting = self.waiting();
+        let asked: HashSet<&KeyId> = keys.iter().collect();
+        taken.extend(waiting.ended.extract_if(.., |delta| asked.contains(&delta.key)));
         for key in keys {
             let hours = (*key, Timestamp::MIN)..=(*key, Timestamp::MAX);
-            let waited: Vec<_> = waiting.deltas.range(hours).map(|(place, _)| *place).collect();
-            taken.extend(waited.iter().filter_map(|place| waiting.deltas.remove(place)));
+            let waited: Vec<_> = waiting.unwritten.range(hours).map(|(at, _)| *at).collect();
+            taken.extend(waited.iter().filter_map(|at| waiting.unwritten.remove(at)));
         }
         taken
     }
@@ -112,20 +123,27 @@ impl UsageBuffer {
     /// Puts back what could not be written.
     fn put_back(&self, deltas: Vec<UsageDelta>) {
         for delta in deltas {
-            self.keep(delta);
+            let mut waiting = self.waiting();
+            let is_full = waiting.is_full();
+            match waiting.unwritten.entry((delta.key, delta.hour)) {
+                Entry::Occupied(mut waits) => waits.get_mut().merge(&delta),
+                Entry::Vacant(place) if !is_full => drop(place.insert(delta)),
+                Entry::Vacant(_) => self.count_dropped(&delta),
+            }
         }
     }
 
-    fn keep(&self, delta: UsageDelta) {
+    fn keep(&self, ended: UsageDelta) {
         let mut waiting = self.waiting();
-        let is_full = waiting.deltas.len() >= MOST;
-        match waiting.deltas.entry((delta.key, delta.hour)) {
-            Entry::Occupied(mut waits) => waits.get_mut().merge(&delta),
-            Entry::Vacant(place) if !is_full => drop(place.insert(delta)),
-            Entry::Vacant(_) => {
-                self.dropped.fetch_add(delta.uses(), Ordering::Relaxed);
-            }
+        if waiting.is_full() {
+            self.count_dropped(&ended);
+        } else {
+            waiting.ended.push(ended);
         }
+    }
+
+    fn count_dropped(&self, delta: &UsageDelta) {
+        self.dropped.fetch_add(delta.uses(), Ordering::Relaxed);
     }
 
     /// Drops the cells that no record's handle remembers and that hold nothing.

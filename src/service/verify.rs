@@ -46,8 +46,9 @@ impl KeyService {
     /// Verifies a presented key and decides whether it may do what the request wants.
     ///
     /// Limits are taken last, all of them or none, after every other check: a
-    /// refused request uses up nothing. Nothing is written on this path; a use is
-    /// counted in memory.
+    /// refused request uses up nothing; but one whose key is found changed, or can't be
+    /// looked at again, after shared limits were waited for has used up those. Nothing is
+    /// written on this path; a use is counted in memory.
     ///
     /// # Errors
     ///

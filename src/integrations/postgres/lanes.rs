@@ -132,7 +132,7 @@ impl<B: Batch> Shared<B> {
     fn open(self: &Arc<Self>, state: &mut State<B>, runtime: &Handle) {
         if state.lanes < self.most_lanes {
             state.lanes += 1;
-            let lane = Lane { shared: Arc::clone(self), connection: None, served: 0 };
+            let lane = Lane { shared: Arc::clone(self), connection: None, asked: false, served: 0 };
             runtime.spawn(lane.run());
         }
     }
@@ -172,6 +172,8 @@ impl<B: Batch> Shared<B> {
 struct Lane<B: Batch> {
     shared: Arc<Shared<B>>,
     connection: Option<PoolConnection<Postgres>>,
+    /// Whether the server was asked at all the last time, or not even let the store in.
+    asked: bool,
     served: usize,
 }
 
@@ -200,7 +202,10 @@ impl<B: Batch> Lane<B> {
         }
         match self.insist(&questions).await {
             Err(Some(error))
-                if B::APART && questions.len() > 1 && fate(&error) == Fate::Refused =>
+                if B::APART
+                    && self.asked
+                    && questions.len() > 1
+                    && fate(&error) == Fate::Refused =>
             {
                 for (question, waiting) in questions.iter().zip(waiting) {
                     if !waiting.is_closed() {
@@ -222,7 +227,9 @@ impl<B: Batch> Lane<B> {
         let mut stale = self.shared.pool.options().get_max_connections();
         let mut repeats = 0;
         loop {
+            self.asked = false;
             let mut connection = self.connect().await?;
+            self.asked = true;
             let error = match self.once(&mut connection, questions).await {
                 Err(Some(error)) => error,
                 settled => {

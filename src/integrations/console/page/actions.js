@@ -59,7 +59,11 @@ function rotate(key, changed) {
         changed();
         return alreadyRotating(error, running ? null : replaceOlder.node);
       }
-      if (!error.unsure) return null;
+      if (!error.unsure) {
+        // Its box goes with what was said before.
+        if (!running) replaceOlder.control.checked = false;
+        return null;
+      }
       // Left ticked, a repeat would end the one secret that somebody has.
       replaceOlder.control.checked = false;
       return seconds === 0

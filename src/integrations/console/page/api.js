@@ -5,10 +5,19 @@ const BASE = "admin/api-keys";
 const PATIENCE = 60_000;
 
 let credential = null;
+let ended = false;
 let refused = () => {};
 
 export function signIn(key) {
   credential = key;
+  ended = false;
+}
+
+/** Forgets the key, and asks for nothing more until somebody signs in: not as somebody else
+ * whom a cookie names, either. */
+export function end() {
+  credential = null;
+  ended = true;
 }
 
 /** What to do when the key is no longer accepted. */
@@ -44,6 +53,7 @@ export class NoAnswer extends Error {
 }
 
 async function call(method, path, { body, headers, signal } = {}) {
+  if (ended) throw new Refusal(401);
   const wanted = {
     method,
     headers: { accept: "application/json", ...headers },

@@ -52,6 +52,11 @@ function decoded(part) {
 }
 
 function entered(found) {
+  // What was begun before may still show a secret.
+  whenFree(() => enter(found));
+}
+
+function enter(found) {
   options = found;
   nav.hidden = false;
   who.hidden = false;
@@ -77,7 +82,7 @@ function leave(why) {
 api.onRefused(() => {
   const session = options;
   if (!session) return;
-  api.signIn(null);
+  api.end();
   whenFree(() => {
     if (options === session) leave("The key is no longer accepted: it may have expired, or been replaced or revoked. Sign in again.");
   });
