@@ -123,7 +123,7 @@ mod cache {
             let version = self.database.change(which);
             self.shelf.end_change(&IDS[which]);
             let found = self.found(which, self.freshness.read());
-            assert!(found.is_none_or(|found| found >= version), "its own change");
+            assert!(found.is_none_or(|found| found >= version), "found from before its own change");
         }
 
         /// Catches up with the log.
