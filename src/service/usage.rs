@@ -133,6 +133,7 @@ impl UsageBuffer {
         }
     }
 
+    #[cold]
     fn keep(&self, ended: UsageDelta) {
         let mut waiting = self.waiting();
         if waiting.is_full() {
