@@ -197,7 +197,7 @@ fn the_bound_is_one_for_all_who_share_the_file() {
     for wanted in [Duration::from_millis(1_500), Duration::ZERO, Duration::from_micros(7)] {
         block_on(one.set_max_staleness(wanted)).unwrap();
         assert_eq!((bound(&one), bound(&other)), (wanted, wanted));
-        assert_eq!(block_on(other.max_staleness()).unwrap(), Some(wanted));
+        assert_eq!(block_on(other.unseen_for()).unwrap(), Some(wanted));
     }
     block_on(other.set_max_staleness(Duration::MAX)).unwrap();
     assert!(bound(&one) > Duration::from_secs(1 << 40));

@@ -216,8 +216,8 @@ impl KeyStore for KeyCache {
         self.0.source.log_dyn(query).await
     }
 
-    async fn max_staleness(&self) -> Result<Option<Duration>, StoreError> {
-        Ok(Some(self.unseen_for().await))
+    async fn unseen_for(&self) -> Result<Option<Duration>, StoreError> {
+        Ok(Some(KeyCache::unseen_for(self).await))
     }
 }
 

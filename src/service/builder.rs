@@ -97,7 +97,7 @@ impl KeyServiceBuilder {
     /// How long after its acknowledgement a change may go unseen by other nodes, for the
     /// receipts of a service without a [`KeyCache`](crate::KeyCache): zero is right where no
     /// node keeps a cache. By default the store is asked after each change
-    /// ([`KeyStore::max_staleness`](crate::KeyStore::max_staleness)), and
+    /// ([`KeyStore::unseen_for`](crate::KeyStore::unseen_for)), and
     /// [`DEFAULT_MAX_STALENESS`](crate::DEFAULT_MAX_STALENESS) taken from one that doesn't say;
     /// for one that can't be asked it is an hour, the longest bound that any node takes.
     ///

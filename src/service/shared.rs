@@ -92,8 +92,8 @@ impl SharedKeyStore {
         let asked = match (&self.0, said) {
             (Kind::Cached(cache), _) => return cache.unseen_for().await,
             (_, Some(said)) => return said,
-            (Kind::Memory(memory), None) => memory.max_staleness().await,
-            (Kind::Other(store), None) => store.max_staleness_dyn().await,
+            (Kind::Memory(memory), None) => memory.unseen_for().await,
+            (Kind::Other(store), None) => store.unseen_for_dyn().await,
         };
         match asked {
             Ok(bound) => bound.unwrap_or(DEFAULT_MAX_STALENESS).min(LONGEST_STALENESS),

@@ -97,7 +97,7 @@ pub trait KeyStore: Send + Sync + 'static {
     /// # Errors
     ///
     /// The store can't be read.
-    fn max_staleness(&self) -> impl Future<Output = Result<Option<Duration>, StoreError>> + Send {
+    fn unseen_for(&self) -> impl Future<Output = Result<Option<Duration>, StoreError>> + Send {
         ready(Ok(None))
     }
 }

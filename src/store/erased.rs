@@ -18,7 +18,7 @@ pub(crate) trait DynStore: Send + Sync + 'static {
     fn commit_dyn(&self, change: Change) -> Answer<'_, ()>;
     fn list_dyn<'a>(&'a self, query: &'a KeyQuery) -> Answer<'a, Vec<KeyRecord>>;
     fn log_dyn<'a>(&'a self, query: &'a LogQuery) -> Answer<'a, Vec<(u64, Event)>>;
-    fn max_staleness_dyn(&self) -> Answer<'_, Option<Duration>>;
+    fn unseen_for_dyn(&self) -> Answer<'_, Option<Duration>>;
     fn add_dyn<'a>(&'a self, batch: &'a [UsageDelta]) -> Answer<'a, ()>;
     fn usage_dyn<'a>(&'a self, keys: &'a [KeyId]) -> Answer<'a, HashMap<KeyId, Usage>>;
 }
@@ -40,8 +40,8 @@ impl<S: KeyStore + UsageStore> DynStore for S {
         Box::pin(self.log(query))
     }
 
-    fn max_staleness_dyn(&self) -> Answer<'_, Option<Duration>> {
-        Box::pin(self.max_staleness())
+    fn unseen_for_dyn(&self) -> Answer<'_, Option<Duration>> {
+        Box::pin(self.unseen_for())
     }
 
     fn add_dyn<'a>(&'a self, batch: &'a [UsageDelta]) -> Answer<'a, ()> {

@@ -137,7 +137,7 @@ impl KeyStore for MemoryStore {
     }
 
     /// Zero, unless a clone is behind a cache.
-    async fn max_staleness(&self) -> Result<Option<Duration>, StoreError> {
+    async fn unseen_for(&self) -> Result<Option<Duration>, StoreError> {
         let Written { max_staleness, is_followed, .. } = *lock(&self.0.written);
         Ok(Some(if is_followed { max_staleness } else { Duration::ZERO }))
     }

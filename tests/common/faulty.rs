@@ -136,8 +136,8 @@ impl<S: KeyStore + Clone> KeyStore for Faulty<S> {
         Ok(if fault == Some(Fault::Twice) { twice(found?) } else { found? })
     }
 
-    async fn max_staleness(&self) -> Result<Option<Duration>, StoreError> {
-        self.call(self.inner.max_staleness()).await.0
+    async fn unseen_for(&self) -> Result<Option<Duration>, StoreError> {
+        self.call(self.inner.unseen_for()).await.0
     }
 }
 

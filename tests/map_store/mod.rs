@@ -178,7 +178,7 @@ impl KeyStore for MapStore {
         .await
     }
 
-    async fn max_staleness(&self) -> Result<Option<Duration>, StoreError> {
+    async fn unseen_for(&self) -> Result<Option<Duration>, StoreError> {
         if self.tables.lock().unwrap().deaf {
             return Err(StoreError::new(StoreErrorKind::Unavailable));
         }

@@ -86,7 +86,7 @@ async fn the_bound_is_one_for_all_and_kept() {
     store.set_max_staleness(Duration::from_millis(1_500)).await.unwrap();
     let bound = store.clone().changes(&LogQuery::before(u64::MAX)).await.unwrap().max_staleness;
     assert_eq!(bound, Duration::from_millis(1_500));
-    assert_eq!(store.max_staleness().await.unwrap(), Some(bound));
+    assert_eq!(store.unseen_for().await.unwrap(), Some(bound));
 }
 
 #[tokio::test]

@@ -231,7 +231,7 @@ impl KeyStore for SqliteStore {
         self.0.readers.ask(move |reading| reading.log(&query)).await
     }
 
-    async fn max_staleness(&self) -> Result<Option<Duration>, StoreError> {
+    async fn unseen_for(&self) -> Result<Option<Duration>, StoreError> {
         let newest = LogQuery::before(u64::MAX).limit(1);
         Ok(Some(self.changes(&newest).await?.max_staleness))
     }
